@@ -1,0 +1,62 @@
+"""Every exception of the package, in one tree.
+
+A wrong argument is ``ValueError``; a world that is not as expected is one of these::
+
+    MedImageNetError
+    ├── SourceError            an archive, a folder or a network did not give what was asked for
+    ├── IndexFileError         an index file is missing, cut, of another format or empty
+    ├── DicomError             a DICOM object cannot be decoded
+    │   └── GeometryError      its slices do not form the volume that was asked for
+    ├── RecipeError            a recipe is wrong: unknown key, wrong value, a class that matches nothing
+    ├── StoreError             a store cannot be read or written
+    │   ├── StoreExistsError   the output path is taken
+    │   ├── StoreFormatError   the store is of a format that this version does not know
+    │   └── StoreDamagedError  bytes are missing or differ from their hash
+    └── MissingPackageError    an optional package is not installed (also an ImportError)
+
+Messages say what failed, with which value, where, and what to do. They never carry a patient's name or ID.
+"""
+
+
+class MedImageNetError(Exception):
+    """Base of all errors of this package."""
+
+
+class SourceError(MedImageNetError):
+    """An archive, a folder or a network did not give what was asked for."""
+
+
+class IndexFileError(MedImageNetError):
+    """An index file is missing, cut, of another format or empty."""
+
+
+class DicomError(MedImageNetError):
+    """A DICOM object cannot be decoded."""
+
+
+class GeometryError(DicomError):
+    """The slices of a series do not form the volume that was asked for."""
+
+
+class RecipeError(MedImageNetError):
+    """A recipe is wrong: an unknown key, a wrong value, a class that matches nothing."""
+
+
+class StoreError(MedImageNetError):
+    """A store cannot be read or written."""
+
+
+class StoreExistsError(StoreError):
+    """The output path is taken by something that must not be overwritten."""
+
+
+class StoreFormatError(StoreError):
+    """The store is of a format that this version does not know."""
+
+
+class StoreDamagedError(StoreError):
+    """Bytes of a store are missing or differ from their hash."""
+
+
+class MissingPackageError(MedImageNetError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""

@@ -1,0 +1,115 @@
+"""Findings: what is unusual about a file, a series or a sample, how severe, with numbers.
+
+A finding is never only logged: it goes to the index, the store and the report, and what happens because of it
+is the recipe's choice. Codes are stable names; `SEVERITY` is the one table that says how severe each is.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Severity(StrEnum):
+    """How much a finding matters for the voxels that come out."""
+
+    INFO = "info"
+    """Worth knowing; the voxels are right."""
+    WARNING = "warning"
+    """The voxels are right as far as the file tells, but a person should look."""
+    ERROR = "error"
+    """No right volume or mask can be made; by default the sample is skipped and reported."""
+
+
+SEVERITY: dict[str, Severity] = {
+    # files
+    "not_dicom": Severity.INFO,
+    "unreadable_file": Severity.ERROR,
+    "truncated_file": Severity.ERROR,
+    "duplicate_file": Severity.INFO,
+    "no_image_geometry": Severity.INFO,
+    # identity and references
+    "repeated_uid": Severity.WARNING,
+    "mixed_modality": Severity.WARNING,
+    "dangling_reference": Severity.WARNING,
+    "no_reference": Severity.WARNING,
+    "referenced_by_frame": Severity.WARNING,
+    "other_annotation": Severity.INFO,
+    # geometry of a stack (tolerances: IDC's volume_geometry_index)
+    "missing_slices": Severity.ERROR,
+    "duplicate_slices": Severity.ERROR,
+    "nonuniform_spacing": Severity.WARNING,
+    "uneven_slices": Severity.ERROR,
+    "gantry_tilt": Severity.ERROR,
+    "mixed_orientation": Severity.ERROR,
+    "mixed_spacing": Severity.ERROR,
+    "mixed_size": Severity.ERROR,
+    "localizer_mixed_in": Severity.ERROR,
+    "no_position": Severity.ERROR,
+    "single_slice": Severity.INFO,
+    "multi_frame": Severity.ERROR,
+    # pixels
+    "lossy_compressed": Severity.WARNING,
+    "not_monochrome": Severity.ERROR,
+    "mixed_rescale": Severity.INFO,
+    "suv_not_computable": Severity.ERROR,
+    # masks
+    "contour_fills_nothing": Severity.INFO,
+    "contour_outside_image": Severity.WARNING,
+    "contour_between_slices": Severity.WARNING,
+    "contour_not_planar": Severity.WARNING,
+    "contour_not_closed": Severity.INFO,
+    "roi_without_contours": Severity.INFO,
+    "roi_name_missing": Severity.WARNING,
+    "roi_name_repeated": Severity.WARNING,
+    "roi_matches_nothing": Severity.WARNING,
+    "roi_matches_several": Severity.INFO,
+    "overlapping_classes": Severity.WARNING,
+    "empty_mask": Severity.WARNING,
+    # preprocessing
+    "not_finite": Severity.ERROR,
+    "values_clipped": Severity.WARNING,
+    "constant_image": Severity.WARNING,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One unusual thing, in a sentence a person can act on and in numbers a query can use."""
+
+    code: str
+    """A key of `SEVERITY`."""
+    message: str
+    """What, with which value, where. Without a patient's name or ID."""
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    """The figures of the message, JSON values only."""
+
+    def __post_init__(self) -> None:
+        if self.code not in SEVERITY:
+            raise ValueError(f"unknown finding code {self.code!r}; known codes are the keys of findings.SEVERITY")
+
+    @property
+    def severity(self) -> Severity:
+        """How severe findings of this code are."""
+        return SEVERITY[self.code]
+
+    def to_row(self) -> dict[str, str]:
+        """The form findings have in tables: code, severity, message, numbers as JSON with sorted keys."""
+        return {
+            "code": self.code,
+            "severity": str(self.severity),
+            "message": self.message,
+            "numbers": json.dumps(dict(self.numbers), sort_keys=True),
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, str]) -> "Finding":
+        """The finding that `to_row` was called on."""
+        return cls(code=row["code"], message=row["message"], numbers=json.loads(row["numbers"]))
+
+
+def worst(findings: Iterable[Finding]) -> Severity | None:
+    """The highest severity among findings, None where there are none."""
+    order = list(Severity)
+    return max((finding.severity for finding in findings), key=order.index, default=None)

@@ -1,0 +1,110 @@
+"""The one decorator of all compiled code, and the cache of what it compiled.
+
+``kernel`` is numba's njit with three choices:
+
+- ``error_model="numpy"``: division by zero gives inf or nan, as in NumPy, and costs no branch;
+- ``nogil=True``: loader threads run meanwhile;
+- no fastmath: it lets the compiler assume that no voxel is nan.
+
+Compiled code is kept on disk, in a per-user folder whose name carries the package version, numba's version and
+a fingerprint of the kernel sources (numba itself keys by CPU). Numba's own cache is known to hand out wrong machine
+code when several processes fill it at once (numba issue 4807): two of them can choose the same file name for
+different signatures. Here a process holds a lock while it chooses the name, and the code is in place before the
+index names it.
+"""
+
+import fcntl
+import hashlib
+import itertools
+import os
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any, ClassVar, ParamSpec, TypeVar
+
+import numba
+from numba.core import caching, config
+
+from .._places import cache_dir
+from .._version import __version__
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function of arrays and numbers on its first call; the types stay those of the Python function."""
+    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    return _with_cache(dispatcher, function)
+
+
+def parallel_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """As `kernel`, with `prange` loops on all threads. Not for code that loader threads call."""
+    dispatcher = numba.njit(error_model="numpy", nogil=True, parallel=True)(function)
+    return _with_cache(dispatcher, function)
+
+
+prange = numba.prange
+
+
+def _with_cache(dispatcher: Any, function: Callable[..., Any]) -> Any:
+    if not config.DISABLE_JIT and _is_writable(_kernel_dir()):
+        dispatcher._cache = _SharedCache(function)
+    return dispatcher
+
+
+def _kernel_dir() -> Path:
+    stamp = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):  # a kernel may inline one of another module
+        status = source.stat()
+        stamp.update(f"{source.name} {status.st_size} {status.st_mtime_ns};".encode())
+    return cache_dir() / "kernels" / f"{__version__}-numba{numba.__version__}-{stamp.hexdigest()[:12]}"
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+class _UserFolder(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):
+    """Tells numba where the cache of a function is."""
+
+    def __init__(self, py_func: Callable[..., Any], py_file: str) -> None:
+        self._py_file = py_file
+        self._lineno = py_func.__code__.co_firstlineno
+
+    def get_cache_path(self) -> str:
+        return str(_kernel_dir())
+
+
+class _Implementation(caching.CompileResultCacheImpl):
+    _locator_classes: ClassVar = [_UserFolder]
+
+    def get_filename_base(self, fullname: str, abiflags: str) -> str:
+        return super().get_filename_base(f"{Path(self.locator._py_file).parent.name}.{fullname}", abiflags)
+
+
+class _LockedFiles(caching.IndexDataCacheFile):
+    """Numba's index and data files, safe when many processes fill them at once."""
+
+    def save(self, key: Hashable, data: Any) -> None:
+        with Path(f"{self._index_path}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            overloads = self._load_index()
+            if key in overloads:
+                return  # another process was faster
+            taken = set(overloads.values())
+            name = next(name for name in map(self._data_name, itertools.count(1)) if name not in taken)
+            self._save_data(name, data)
+            self._save_index({**overloads, key: name})
+
+
+class _SharedCache(caching.FunctionCache):
+    _impl_class = _Implementation
+
+    def __init__(self, py_func: Callable[..., Any]) -> None:
+        super().__init__(py_func)
+        stamp = self._impl.locator.get_source_stamp()
+        self._cache_file = _LockedFiles(self._cache_path, self._impl.filename_base, stamp)
