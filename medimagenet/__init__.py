@@ -48,7 +48,7 @@ _HOMES = {
     "read_series": "dicom",
 }
 
-__all__ = [  # noqa: RUF022 - sorted as sorted() does, which a test holds
+__all__ = [
     "Case",
     "DataModule",
     "Grid",
