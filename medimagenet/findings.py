@@ -49,6 +49,9 @@ SEVERITY: dict[str, Severity] = {
     "no_position": Severity.ERROR,
     "single_slice": Severity.INFO,
     "multi_frame": Severity.ERROR,
+    "mosaic": Severity.ERROR,
+    "skewed_axes": Severity.ERROR,
+    "shifted_slices": Severity.ERROR,
     # pixels
     "lossy_compressed": Severity.WARNING,
     "not_monochrome": Severity.ERROR,
