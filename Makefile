@@ -18,7 +18,6 @@ DEMO_DIR ?= demo-output
 RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c '$(RECENT_ENOUGH)' 2>/dev/null && echo $$p && break; done)
-say = @printf '\n== %s\n' "$(1)"
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs bench test-all test-slow test-plain-python test-oldest clean
@@ -27,26 +26,26 @@ help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
 
 demo: $(VENV)/.has-train
-	$(call say,demo: synthetic patients -> index -> store -> training; results go to $(DEMO_DIR))
+	@echo; echo '== demo: synthetic patients -> index -> store -> training; results go to $(DEMO_DIR)'
 	$(BIN)/medimagenet demo --output $(DEMO_DIR)
 
 test: $(VENV)/.has-dev
-	$(call say,test: the whole suite; tests whose program or data is absent say so and skip)
+	@echo; echo '== test: the whole suite; tests whose program or data is absent say so and skip'
 	$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.has-dev
-	$(call say,lint: ruff check, ruff format, mypy, import-linter)
+	@echo; echo '== lint: ruff check, ruff format, mypy, import-linter'
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 docs: $(VENV)/.has-dev
-	$(call say,docs: building into site/, broken references fail)
+	@echo; echo '== docs: building into site/, broken references fail'
 	$(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.has-dev
-	$(call say,bench: index and compile$(if $(DATA), on $(DATA), on synthetic patients))
+	@echo; echo '== bench: index and compile$(if $(DATA), on $(DATA), on synthetic patients)'
 	$(BIN)/python -m benchmarks.scan $(if $(DATA),--data $(DATA)) --json benchmarks/results/scan.json
 	$(BIN)/python -m benchmarks.compile $(if $(DATA),--data $(DATA)) --json benchmarks/results/compile.json
 	$(BIN)/python -m benchmarks.report
@@ -54,40 +53,40 @@ bench: $(VENV)/.has-dev
 test-all: test test-slow test-plain-python test-oldest
 
 test-slow: $(VENV)/.has-dev
-	$(call say,test-slow: tests marked slow)
+	@echo; echo '== test-slow: tests marked slow'
 	$(PYTEST) -m slow $(ARGS)
 
 test-plain-python: $(VENV)/.has-dev
-	$(call say,test-plain-python: the kernels as plain Python; what compiles must also be right uncompiled)
+	@echo; echo '== test-plain-python: the kernels as plain Python; what compiles must also be right uncompiled'
 	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels -m 'not slow' $(ARGS)
 
 test-oldest: $(VENV)-oldest/.has-oldest
-	$(call say,test-oldest: the suite with the oldest versions that pyproject.toml allows)
+	@echo; echo '== test-oldest: the suite with the oldest versions that pyproject.toml allows'
 	$(VENV)-oldest/bin/python -m pytest $(ARGS)
 
 clean:
-	$(call say,clean: environments, caches and built pages)
+	@echo; echo '== clean: environments, caches and built pages'
 	rm -rf $(VENV) $(VENV)-oldest site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # --- Environments: rebuilt only when pyproject.toml or constraints.txt change ---------------------------------------
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python"; exit 1; }
-	$(call say,environment: making $(VENV) with $(PYTHON))
+	@echo; echo '== environment: making $(VENV) with $(PYTHON)'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.has-train: $(PROJECT) | $(BIN)/python
-	$(call say,environment: installing the package with what training needs into $(VENV) (minutes on first use))
+	@echo; echo '== environment: installing the package with what training needs into $(VENV) (minutes on first use)'
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train]'
 	@touch $@
 
 $(VENV)/.has-dev: $(PROJECT) | $(BIN)/python
-	$(call say,environment: installing the package with what its development needs into $(VENV) (minutes on first use))
+	@echo; echo '== environment: installing the package with what its development needs into $(VENV) (minutes on first use)'
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.has-train
 
 $(VENV)-oldest/.has-oldest: pyproject.toml scripts/oldest_requirements.py
-	$(call say,environment: installing the oldest allowed versions into $(VENV)-oldest)
+	@echo; echo '== environment: installing the oldest allowed versions into $(VENV)-oldest'
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python scripts/oldest_requirements.py > $(VENV)-oldest/oldest.txt
 	$(VENV)-oldest/bin/python -m pip install --quiet -c $(VENV)-oldest/oldest.txt -e '.[train,test]'
