@@ -1,0 +1,90 @@
+"""`medimagenet index`: a folder of DICOM becomes a Parquet table, and what could not be read a report beside it."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..index import index_directory
+from .output import (
+    FailOn,
+    FailOnOption,
+    Jobs,
+    JsonFlag,
+    fail_on,
+    human_bytes,
+    progress_bar,
+    write_json,
+    write_line,
+    write_table,
+)
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="Folder to walk: any layout, any file names.", metavar="DIR")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.", metavar="X.parquet")],
+    jobs: Jobs = None,
+    collection: Annotated[str | None, typer.Option(help="Name of the collection, written into every row.")] = None,
+    license: Annotated[str | None, typer.Option(help="Licence of the data, such as CC-BY-4.0.")] = None,
+    doi: Annotated[str | None, typer.Option(help="DOI under which the data is cited.")] = None,
+    fail: FailOnOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Read the headers of a folder of DICOM into one Parquet table, a row per series.
+
+    Files that cannot be read are not in the way: they are listed in X.report.csv, with the reason.
+    """
+    with progress_bar("reading headers") as progress:
+        index = index_directory(
+            folder, jobs=jobs, progress=progress, collection_id=collection, license=license, doi=doi
+        )
+        index.write(out)
+    summary = _summary(out, index)
+    if as_json:
+        write_json(summary)
+    else:
+        _render(summary)
+    fail_on((finding["severity"] for finding in summary["findings"] for _ in range(finding["count"])), fail)
+
+
+def _summary(out: Path, index: Any) -> dict[str, Any]:
+    rows = index.rows()
+    problems = list(index.problems)
+    modalities: dict[str, dict[str, int]] = {}
+    for row in rows:
+        counts = modalities.setdefault(row["Modality"] or "none", {"series": 0, "files": 0, "size_bytes": 0})
+        counts["series"] += 1
+        counts["files"] += len(row["files"])
+        counts["size_bytes"] += row["size_bytes"]
+    findings = [finding for row in rows for finding in row["findings"] or ()]
+    counted = Counter((finding["code"], finding["severity"]) for finding in [*findings, *problems])
+    return {
+        "index": str(out),
+        "series": len(rows),
+        "patients": len({row["PatientID"] for row in rows}),
+        "modalities": dict(sorted(modalities.items())),
+        "unreadable": len(problems),
+        "findings": [
+            {"code": code, "severity": severity, "count": count} for (code, severity), count in sorted(counted.items())
+        ],
+    }
+
+
+def _render(summary: dict[str, Any]) -> None:
+    write_table(
+        ["modality", "series", "files", "size"],
+        [
+            [name, counts["series"], counts["files"], human_bytes(counts["size_bytes"])]
+            for name, counts in summary["modalities"].items()
+        ],
+    )
+    if summary["findings"]:
+        write_line()
+        write_table(
+            ["finding", "severity", "count"],
+            [[finding["code"], finding["severity"], finding["count"]] for finding in summary["findings"]],
+        )
+    write_line()
+    write_line(f"{summary['series']} series of {summary['patients']} patients in {summary['index']}")
+    write_line(f"next: medimagenet samples {summary['index']} --modalities CT,RTSTRUCT")

@@ -1,0 +1,80 @@
+"""`medimagenet samples`: which series belong together, and which lack what was asked for."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..index import find_samples, open_index
+from .output import JsonFlag, write_json, write_line, write_table, wrong_usage
+
+
+def command(
+    index: Annotated[Path, typer.Argument(help="Index that `medimagenet index` wrote.", metavar="X.parquet")],
+    modalities: Annotated[
+        str, typer.Option(help="What a sample must have; the first one leads: masks come from its annotation.")
+    ],
+    missing: Annotated[bool, typer.Option("--missing", help="List what is no sample, and why, instead.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the series that belong together, for example each CT with the RTSTRUCT that was drawn on it.
+
+    Series are joined by the references inside the DICOM objects, then by their frame of reference.
+    """
+    opened = open_index(index)
+    with wrong_usage():
+        found = find_samples(opened, modalities)
+    if as_json:
+        write_json({"samples": [_document(sample) for sample in found.samples], "missing": _missing(found)})
+    elif missing:
+        write_table(["series or patient", "reason"], [[row["key"], row["reason"]] for row in _missing(found)])
+    else:
+        _render(found, index)
+
+
+def _document(sample: Any) -> dict[str, Any]:
+    return {
+        "sample_id": sample.sample_id,
+        "patient_id": sample.patient_id,
+        "collection_id": sample.collection_id,
+        "series": {modality: row["SeriesInstanceUID"] for modality, row in sample.series.items()},
+        "others": [row["SeriesInstanceUID"] for row in sample.others],
+        "findings": [finding.to_row() for finding in sample.findings],
+    }
+
+
+def _missing(found: Any) -> list[dict[str, str]]:
+    return [{"key": str(key), "reason": str(reason)} for key, reason in found.missing]
+
+
+def _render(found: Any, index: Path) -> None:
+    modalities = list(found.samples[0].series) if found.samples else []
+    write_table(
+        ["sample", *modalities, "regions", "findings"],
+        [
+            [sample.sample_id, *map(_shape, sample.series.values()), _regions(sample), _codes(sample)]
+            for sample in found.samples
+        ],
+    )
+    write_line()
+    write_line(f"{len(found.samples)} samples")
+    if found.missing:
+        write_line(f"{len(found.missing)} without what was asked for: medimagenet samples {index} ... --missing")
+
+
+def _shape(row: dict[str, Any]) -> str:
+    """Size of an image as x × y × z; of an annotation how many regions it names."""
+    if row["shape"]:
+        return "×".join(str(n) for n in reversed(row["shape"]))
+    return f"{len(row['roi_names'] or ())} regions"
+
+
+def _regions(sample: Any) -> str:
+    names = [name for row in sample.series.values() for name in row["roi_names"] or ()]
+    return ", ".join(names)
+
+
+def _codes(sample: Any) -> str:
+    rows = [finding for row in sample.series.values() for finding in row["findings"] or ()]
+    codes = [finding.code for finding in sample.findings] + [finding["code"] for finding in rows]
+    return ", ".join(dict.fromkeys(codes))
