@@ -77,17 +77,17 @@ $(BIN)/python:
 
 $(VENV)/.has-train: $(PROJECT) | $(BIN)/python
 	@echo; echo '== environment: installing the package with what training needs into $(VENV) (minutes on first use)'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train]'
+	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[train]'
 	@touch $@
 
 $(VENV)/.has-dev: $(PROJECT) | $(BIN)/python
 	@echo; echo '== environment: installing the package with what its development needs into $(VENV) (minutes on first use)'
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.has-train
 
 $(VENV)-oldest/.has-oldest: pyproject.toml scripts/oldest_requirements.py
 	@echo; echo '== environment: installing the oldest allowed versions into $(VENV)-oldest'
 	$(PYTHON) -m venv $(VENV)-oldest
 	$(VENV)-oldest/bin/python scripts/oldest_requirements.py > $(VENV)-oldest/oldest.txt
-	$(VENV)-oldest/bin/python -m pip install --quiet -c $(VENV)-oldest/oldest.txt -e '.[train,test]'
+	$(VENV)-oldest/bin/python -m pip install -qq -c $(VENV)-oldest/oldest.txt -e '.[train,test]'
 	@touch $@

@@ -6,7 +6,6 @@ Arrays are (Z, Y, X), masks (C, Z, Y, X) with one channel per region, so that ov
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +17,6 @@ from .geometry import Grid
 if TYPE_CHECKING:
     import nibabel
     import SimpleITK
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +69,7 @@ class Volume:
     grid: Grid
     unit: str | None = None
     """"HU", "SUVbw g/ml", "Bq/ml", "Gy" or None where the values have no unit (MR)."""
-    metadata: Mapping[str, Any] = EMPTY
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     """DICOM keywords of the series: Modality, SeriesInstanceUID, PatientID, ..."""
     findings: tuple[Finding, ...] = ()
     normalization: Normalization | None = None
@@ -99,8 +96,8 @@ class Volume:
         import SimpleITK
 
         array = SimpleITK.GetArrayFromImage(image)
-        if image.GetNumberOfComponentsPerPixel() > 1:
-            array = np.moveaxis(array, -1, 0)
+        if image.GetPixelIDTypeAsString().startswith("vector"):
+            array = np.moveaxis(array.reshape(*array.shape[:3], -1), -1, 0)  # a vector of one has no axis of its own
         cosines = image.GetDirection()
         direction = (cosines[0:3], cosines[3:6], cosines[6:9])
         grid = Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), direction)
@@ -122,7 +119,7 @@ class Mask:
     grid: Grid
     names: tuple[str, ...]
     """Per channel, as the file or the recipe has them."""
-    metadata: Mapping[str, Any] = EMPTY
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     """DICOM keywords of the object the mask comes from."""
     findings: tuple[Finding, ...] = ()
 
@@ -182,7 +179,7 @@ class Case:
     """On the grid of the first image."""
     findings: tuple[Finding, ...] = ()
     """Of the sample as a whole; those of a series are with its volume or mask."""
-    provenance: tuple[Mapping[str, Any], ...] = field(default=())
+    provenance: tuple[Mapping[str, Any], ...] = ()
     """The steps that were applied, in order, each with the values it used; JSON values only."""
 
     def all_findings(self) -> tuple[Finding, ...]:
