@@ -8,7 +8,6 @@ import typer
 
 from ..index import index_directory
 from .output import (
-    FailOn,
     FailOnOption,
     Jobs,
     JsonFlag,
