@@ -28,6 +28,9 @@ SEVERITY: dict[str, Severity] = {
     "unreadable_file": Severity.ERROR,
     "truncated_file": Severity.ERROR,
     "duplicate_file": Severity.INFO,
+    "dicomdir": Severity.INFO,
+    "no_series_uid": Severity.WARNING,
+    "no_pixel_data": Severity.ERROR,
     "no_image_geometry": Severity.INFO,
     # identity and references
     "repeated_uid": Severity.WARNING,

@@ -1,0 +1,74 @@
+"""Whether a file holds all the bytes that its header promises. Pixel data are measured, never read."""
+
+import os
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, BinaryIO
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
+PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+"""Float Pixel Data, Double Float Pixel Data, Pixel Data: what a header scan stops at."""
+
+_ITEM = b"\xfe\xff\x00\xe0"
+_DELIMITER = b"\xfe\xff\xdd\xe0"
+_SUBSAMPLED = ("YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
+
+
+def missing_pixels(stream: BinaryIO, start: int, length: int, values: Mapping[str, Any]) -> str | None:
+    """Say which pixel bytes are missing, None where all are there.
+
+    Parameters
+    ----------
+    stream
+        The open file.
+    start : bytes
+        Where the value of the pixel data element begins.
+    length : bytes
+        What the element says, `UNDEFINED_LENGTH` for encapsulated pixel data (DICOM PS3.5 A.4).
+    values : by DICOM keyword
+        The header.
+    """
+    size = os.fstat(stream.fileno()).st_size
+    if length == UNDEFINED_LENGTH:
+        return _missing_fragments(stream, start, size, int(_number(values.get("NumberOfFrames")) or 1))
+    if start + length > size:
+        return f"the header promises {length} bytes of pixel data, the file ends after {size - start}"
+    expected = _native_length(values)
+    if expected is not None and length < expected:
+        return f"the image takes {expected} bytes of pixel data, the element holds {length}"
+    return None
+
+
+def _missing_fragments(stream: BinaryIO, start: int, size: int, n_frames: int) -> str | None:
+    """Walk the items of encapsulated pixel data: offset table, fragments, delimiter."""
+    position, n_items = start, 0
+    while position + 8 <= size:
+        stream.seek(position)
+        head = stream.read(8)
+        if head[:4] == _DELIMITER:
+            return None
+        if head[:4] != _ITEM:
+            return f"encapsulated pixel data has no item at byte {position}"
+        position += 8 + int.from_bytes(head[4:], "little")
+        n_items += position <= size
+    n_fragments = max(0, n_items - 1)  # the first item is the offset table
+    if position == size and n_fragments >= n_frames:
+        return None  # only the closing delimiter is missing: every frame is there
+    return f"encapsulated pixel data ends after {n_fragments} whole fragments of {n_frames} frames"
+
+
+def _native_length(values: Mapping[str, Any]) -> int | None:
+    """Bytes that the image takes uncompressed, None where the header does not tell."""
+    if values.get("PhotometricInterpretation") in _SUBSAMPLED:
+        return None
+    numbers = [_number(values.get(keyword)) for keyword in ("Rows", "Columns", "BitsAllocated")]
+    rows, columns, bits = (number or 0 for number in numbers)
+    samples = _number(values.get("SamplesPerPixel", 1))
+    frames = _number(values.get("NumberOfFrames", 1))
+    if not (rows and columns and bits and samples and frames):
+        return None
+    return ceil(rows * columns * bits * samples * frames / 8)
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, int | float) else None
