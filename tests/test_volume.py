@@ -109,7 +109,7 @@ def mask(*names, seed=0):
 
 def test_regions_by_name():
     np.testing.assert_array_equal(mask("liver", "lung")["lung"], mask("liver", "lung").array[1])
-    with pytest.raises(KeyError, match="spleen.*liver, lung"):
+    with pytest.raises(KeyError, match=r"spleen.*liver, lung"):
         mask("liver", "lung")["spleen"]
 
 
