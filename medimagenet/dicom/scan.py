@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from .header import SCAN_KEYWORDS, FileProblem, InstanceHeader, read_header
+from .instance import SCAN_KEYWORDS, FileProblem, InstanceHeader, read_header
 
 __all__ = ["SCAN_KEYWORDS", "FileProblem", "InstanceHeader", "read_header", "scan"]
 
