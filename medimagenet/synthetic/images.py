@@ -5,6 +5,7 @@ its own in every slice, as scanners write it, and all that SUVbw needs (weight, 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def _write_slices(
     for k in range(grid.size[2]):
         ds.SOPInstanceUID = scene.uid(modality, "instance", k)
         ds.InstanceNumber = k + 1
-        ds.ImagePositionPatient = _decimals(grid.to_patient((0, 0, k)))
+        ds.ImagePositionPatient = decimals(grid.to_patient((0, 0, k)))
         fill(ds, k)
         path = scene.folder / modality / f"{k + 1:04d}.dcm"
         write_dataset(ds, path)
@@ -91,8 +92,8 @@ def _plane_header(grid: Grid) -> Dataset:
     """Image plane and image pixel modules (PS3.3 C.7.6.2, C.7.6.3) of an unsigned 16-bit image."""
     ds = Dataset()
     cosines = np.asarray(grid.direction)
-    ds.ImageOrientationPatient = _decimals(np.concatenate([cosines[:, 0], cosines[:, 1]]))
-    ds.PixelSpacing = _decimals(np.array([grid.spacing[1], grid.spacing[0]]))  # between rows, then between columns
+    ds.ImageOrientationPatient = decimals(np.concatenate([cosines[:, 0], cosines[:, 1]]))
+    ds.PixelSpacing = decimals(np.array([grid.spacing[1], grid.spacing[0]]))  # between rows, then between columns
     ds.SliceThickness = DSfloat(grid.spacing[2], auto_format=True)
     ds.Columns, ds.Rows = grid.size[0], grid.size[1]
     ds.SamplesPerPixel = 1
@@ -182,6 +183,6 @@ def _set_pixels(ds: Dataset, stored: NDArray[np.float64]) -> None:
     ds.PixelData = np.clip(stored, 0, 65535).astype("<u2").tobytes()
 
 
-def _decimals(values: NDArray[np.float64]) -> list[DSfloat]:
+def decimals(values: NDArray[np.floating[Any]]) -> list[DSfloat]:
     """Decimal strings of at most 16 characters (PS3.5 6.2), as close to the values as these hold."""
     return [DSfloat(float(value) + 0.0, auto_format=True) for value in values]

@@ -139,8 +139,8 @@ def _check(grids: Mapping[str, Grid], wanted: Sequence[str], annotated: Sequence
     for name in defects:
         if name not in DEFECTS:
             raise ValueError(f"unknown defect {name!r}; there are {', '.join(DEFECTS)}")
-        if DEFECTS[name].modality not in wanted:
-            raise ValueError(f"defect {name!r} needs modality {DEFECTS[name].modality}, written are {wanted}")
+        if DEFECTS[name].needs not in (None, *wanted):
+            raise ValueError(f"defect {name!r} needs modality {DEFECTS[name].needs}, written are {', '.join(wanted)}")
 
 
 def _dose_field(phantom: Phantom) -> DoseField:

@@ -60,6 +60,11 @@ class PatientTruth:
         return self.phantom.names
 
     @property
+    def leading(self) -> str:
+        """Modality of the first image, the one that annotations and image defects belong to."""
+        return next(iter(self.grids))
+
+    @property
     def volumes_mm3(self) -> dict[str, float]:
         """Analytic volume of each organ, mm³."""
         return self.phantom.volumes_mm3
