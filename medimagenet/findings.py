@@ -59,6 +59,7 @@ SEVERITY: dict[str, Severity] = {
     "lossy_compressed": Severity.WARNING,
     "not_monochrome": Severity.ERROR,
     "mixed_rescale": Severity.INFO,
+    "no_rescale": Severity.WARNING,
     "suv_not_computable": Severity.ERROR,
     # masks
     "contour_fills_nothing": Severity.INFO,
@@ -77,6 +78,7 @@ SEVERITY: dict[str, Severity] = {
     "not_finite": Severity.ERROR,
     "values_clipped": Severity.WARNING,
     "constant_image": Severity.WARNING,
+    "empty_crop": Severity.WARNING,
 }
 
 

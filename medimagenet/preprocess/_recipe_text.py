@@ -53,13 +53,9 @@ class Document:
         place: list[int | str] = []
         value = self.values
         for part in loc:
-            if isinstance(value, list | tuple) and isinstance(part, int):
+            if _has(value, part):
                 value = value[part]
-            elif isinstance(value, Mapping) and part in value:
-                value = value[part]
-            else:
-                continue
-            place.append(part)
+                place.append(part)
         return tuple(place)
 
     def _where(self, place: Place) -> str:
@@ -128,6 +124,12 @@ def _refuse_repeated_keys(root: yaml.Node, source: str) -> None:
                 waiting.append(value)
         elif isinstance(node, yaml.SequenceNode):
             waiting.extend(node.value)
+
+
+def _has(value: Any, part: int | str) -> bool:
+    if isinstance(value, list | tuple):
+        return isinstance(part, int) and part < len(value)
+    return isinstance(value, Mapping) and part in value
 
 
 def _child(node: yaml.Node, part: int | str) -> tuple[int, yaml.Node] | None:

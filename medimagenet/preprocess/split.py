@@ -36,7 +36,8 @@ def _rank(patient: str, seed: int) -> str:
 
 def _sizes(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     """Whole numbers with sum `total` that are nearest to the shares."""
-    exact = {name: Fraction(share).limit_denominator(10**6) * total for name, share in shares.items()}
+    parts = {name: Fraction(share).limit_denominator(10**6) for name, share in shares.items()}
+    exact = {name: part * total / sum(parts.values()) for name, part in parts.items()}
     sizes = {name: int(value) for name, value in exact.items()}
     by_remainder = sorted(shares, key=lambda name: (sizes[name] - exact[name], -shares[name]))
     for name in by_remainder[: total - sum(sizes.values())]:

@@ -1,0 +1,53 @@
+"""What a step is, and what all of them share."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel
+
+from ...findings import Finding
+from ...volume import Case, Mask, Volume
+
+Part = TypeVar("Part", Volume, Mask)
+
+
+class Step(Protocol):
+    """One thing that happens to a case. Steps hold settings only, so one value may serve many cases at once."""
+
+    def __call__(self, case: Case) -> Case:
+        """The case after the step; the one given is not changed, its arrays may be shared."""
+        ...
+
+
+def leading(case: Case) -> Volume:
+    """The image whose grid is the case's.
+
+    Raises
+    ------
+    ValueError
+        The case has no image.
+    """
+    if not case.images:
+        raise ValueError(f"case {case.sample_id!r} has no image")
+    return next(iter(case.images.values()))
+
+
+def recorded(case: Case, step: Any, figures: Mapping[str, Any] | None = None, **changes: Any) -> Case:
+    """The case with `changes`, and with the step, its settings and `figures` at the end of its provenance."""
+    settings = {field.name: _plain(getattr(step, field.name)) for field in fields(step)}
+    entry = {"step": type(step).__name__, **settings, **(figures or {})}
+    return replace(case, provenance=(*case.provenance, entry), **changes)
+
+
+def with_findings(part: Part, *findings: Finding) -> Part:
+    """The same volume or mask with more findings."""
+    return replace(part, findings=(*part.findings, *findings))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
