@@ -35,6 +35,8 @@ SEVERITY: dict[str, Severity] = {
     # identity and references
     "repeated_uid": Severity.WARNING,
     "mixed_modality": Severity.WARNING,
+    "mixed_study": Severity.WARNING,
+    "mixed_frame_of_reference": Severity.ERROR,
     "dangling_reference": Severity.WARNING,
     "no_reference": Severity.WARNING,
     "referenced_by_frame": Severity.WARNING,

@@ -1,0 +1,80 @@
+"""What every source gives: one `SeriesRecord` per series, whose fields are the columns of the index."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..findings import Finding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesRecord:
+    """One row of an index.
+
+    What DICOM has a keyword for is called by it and holds its value as text, None where absent, as users of idc-index
+    know it. What is derived is snake_case.
+    """
+
+    key: str
+    """Names this row and no other: UID, place and content."""
+    source: str
+    collection_id: str | None = None
+
+    PatientID: str | None = None
+    PatientSex: str | None = None
+    PatientAge: str | None = None
+    StudyInstanceUID: str | None = None
+    StudyDate: str | None = None
+    """YYYYMMDD, as DICOM writes it."""
+    StudyDescription: str | None = None
+    SeriesInstanceUID: str
+    SeriesNumber: str | None = None
+    SeriesDate: str | None = None
+    SeriesDescription: str | None = None
+    Modality: str | None = None
+    SOPClassUID: str | None = None
+    SOPInstanceUID: str | None = None
+    """Only of objects that are one instance: RTSTRUCT, SEG, RTPLAN, RTDOSE, ..."""
+    BodyPartExamined: str | None = None
+    Manufacturer: str | None = None
+    ManufacturerModelName: str | None = None
+    TransferSyntaxUID: str | None = None
+    FrameOfReferenceUID: str | None = None
+    """Of an RTSTRUCT without its own: the first that it references."""
+    SliceThickness: float | None = None
+    """mm."""
+
+    uri: str
+    """Absolute folder."""
+    files: tuple[str, ...]
+    """Paths below `uri`, with forward slashes; images in the order of their stack."""
+    n_instances: int
+    size_bytes: int
+    content_hash: str
+    """Of the headers of all files, whatever their names and order. Pixel data are not in it."""
+    license: str | None = None
+    doi: str | None = None
+    referenced_series: tuple[str, ...] = ()
+    """SeriesInstanceUIDs of what this object was made from."""
+    referenced_instances: tuple[str, ...] = ()
+    """SOPInstanceUIDs that an RTPLAN or RTDOSE refers to, and those of which no series is known."""
+    roi_names: tuple[str, ...] = ()
+    """ROIs of an RTSTRUCT, segments of a SEG, in their order."""
+    shape: tuple[int, int, int] | None = None
+    """Of the array: Z, Y, X. None where the files form no volume."""
+    spacing_mm: tuple[float, float, float] | None = None
+    """x, y, z."""
+    orientation: str | None = None
+    """Where x, y, z point to, such as "LPS"."""
+    findings: tuple[Finding, ...] = ()
+
+
+class Source(Protocol):
+    """Where images are."""
+
+    name: str
+    """Value of the column `source`."""
+
+    def series(self) -> Iterator[SeriesRecord]:
+        """List the series, in an order that depends on nothing but the data."""
+        ...
