@@ -13,16 +13,21 @@ different signatures. Here a process holds a lock while it chooses the name, and
 index names it.
 """
 
+import ctypes
 import fcntl
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Hashable
+import pickle
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import numba
-from numba.core import caching, config
+from llvmlite import ir
+from numba.core import caching, cgutils, config, types
+from numba.extending import intrinsic
 
 from .._places import cache_dir
 from .._version import __version__
@@ -40,15 +45,50 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 def parallel_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """As `kernel`, with `prange` loops on all threads. Not for code that loader threads call."""
     dispatcher = numba.njit(error_model="numpy", nogil=True, parallel=True)(function)
-    return _with_cache(dispatcher, function)
+    return _with_cache(dispatcher, function, variant=".parallel")
 
 
 prange = numba.prange
 
 
-def _with_cache(dispatcher: Any, function: Callable[..., Any]) -> Any:
+def c_function(result: str, *arguments: str) -> Callable[[int, tuple[int, ...]], int]:
+    """How a kernel calls C functions of one signature: ``call(address, arguments)``.
+
+    The address is an argument of the kernel, never a global: addresses change from process to process, and
+    machine code that holds one could not be kept on disk. Pointers are integers too ("intp").
+
+    Parameters
+    ----------
+    result, arguments
+        "int32", "int64" or "intp", as the C declaration has them on this machine.
+    """
+    if config.DISABLE_JIT:
+        prototype = ctypes.CFUNCTYPE(_CTYPES[result], *(_CTYPES[name] for name in arguments))
+        return lambda address, values: prototype(address)(*(int(value) for value in values))
+    signature = getattr(types, result)(*(getattr(types, name) for name in arguments))
+
+    def generate(context: Any, builder: Any, own: Any, values: Any) -> Any:
+        wanted = signature.args
+        given = zip(cgutils.unpack_tuple(builder, values[1]), own.args[1], wanted, strict=True)
+        converted = [context.cast(builder, value, have, want) for value, have, want in given]
+        prototype = ir.FunctionType(
+            context.get_value_type(signature.return_type), [context.get_value_type(want) for want in wanted]
+        )
+        return builder.call(builder.inttoptr(values[0], prototype.as_pointer()), converted)
+
+    @intrinsic
+    def call(_: Any, address: Any, values: Any) -> Any:
+        return signature.return_type(types.intp, values), generate
+
+    return call
+
+
+_CTYPES = {"int32": ctypes.c_int32, "int64": ctypes.c_int64, "intp": ctypes.c_ssize_t}
+
+
+def _with_cache(dispatcher: Any, function: Callable[..., Any], *, variant: str = "") -> Any:
     if not config.DISABLE_JIT and _is_writable(_kernel_dir()):
-        dispatcher._cache = _SharedCache(function)
+        dispatcher._cache = _SharedCache(function, variant)
     return dispatcher
 
 
@@ -104,7 +144,19 @@ class _LockedFiles(caching.IndexDataCacheFile):
 class _SharedCache(caching.FunctionCache):
     _impl_class = _Implementation
 
-    def __init__(self, py_func: Callable[..., Any]) -> None:
+    def __init__(self, py_func: Callable[..., Any], variant: str) -> None:
         super().__init__(py_func)
         stamp = self._impl.locator.get_source_stamp()
-        self._cache_file = _LockedFiles(self._cache_path, self._impl.filename_base, stamp)
+        base = self._impl.filename_base + variant  # numba's key knows no options: twins of one body need two files
+        self._cache_file = _LockedFiles(self._cache_path, base, stamp)
+
+    @contextmanager
+    def _guard_against_spurious_io_errors(self) -> Iterator[None]:
+        """A cache that cannot be read or written (full disk, quota, a cut file) costs time, never the result."""
+        with suppress(OSError, EOFError, pickle.UnpicklingError):
+            yield
+
+
+def set_threads(count: int) -> None:
+    """Let `parallel_kernel` code use this many threads in this process: worker processes share the cores."""
+    numba.set_num_threads(max(1, min(count, config.NUMBA_NUM_THREADS)))

@@ -1,0 +1,62 @@
+"""store, driven by compiler: takes a `Case` as arrays, gives a `Store`; on disk: Zarr v3 shards.
+
+`create_store` writes one, `open_store` opens one, `Store.array` reads boxes of voxels, `verify` reads everything
+and says what differs from its hash.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .attribution import attribution_markdown as attribution_markdown
+    from .layout import SampleData as SampleData
+    from .layout import StoreConfig as StoreConfig
+    from .layout import StoredArray as StoredArray
+    from .reader import ArrayReader as ArrayReader
+    from .store import Store as Store
+    from .store import open_store as open_store
+    from .verification import Problem as Problem
+    from .verification import verify as verify
+    from .zarr_backend import StoreWriter as StoreWriter
+    from .zarr_backend import create_store as create_store
+
+_HOMES = {
+    "ArrayReader": "reader",
+    "Problem": "verification",
+    "SampleData": "layout",
+    "Store": "store",
+    "StoreConfig": "layout",
+    "StoreWriter": "zarr_backend",
+    "StoredArray": "layout",
+    "attribution_markdown": "attribution",
+    "create_store": "zarr_backend",
+    "open_store": "store",
+    "verify": "verification",
+}
+
+__all__ = [
+    "ArrayReader",
+    "Problem",
+    "SampleData",
+    "Store",
+    "StoreConfig",
+    "StoreWriter",
+    "StoredArray",
+    "attribution_markdown",
+    "create_store",
+    "open_store",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,274 @@
+"""Read boxes of voxels from a Zarr v3 array: our own reader, which returns what zarr-python returns, bit for bit.
+
+The index of a shard is read once. A read opens the file, reads and decodes the chunks that the box touches into the
+caller's array without holding the GIL, and closes it: nothing leaks into forked processes, and a store of any number
+of samples needs no more than one descriptor per thread.
+"""
+
+import ctypes
+import itertools
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import StoreDamagedError
+from ..geometry import Grid, Size
+from ..volume import Normalization
+from .blosc import BloscContext
+from .decode import CUT, OK, Quad, read_box
+from .layout import KEY, LEVEL
+from .metadata import ArrayMetadata, parse_array, read_metadata
+
+_MARGIN = 64
+"""Bytes that an encoded chunk may be longer than its voxels: the header of Blosc (16, in version 2 up to 32)."""
+
+_C = ctypes.CDLL(None)
+_PREAD = ctypes.cast(getattr(_C, "pread64", _C.pread), ctypes.c_void_p).value or 0
+_MEMCPY = ctypes.cast(_C.memcpy, ctypes.c_void_p).value or 0
+
+
+class ShardedArray:
+    """An array of up to four axes. Safe to use from many threads at once.
+
+    Raises
+    ------
+    StoreDamagedError
+        `zarr.json` is missing or wrong.
+    StoreFormatError
+        It uses something that this reader does not know.
+    """
+
+    def __init__(self, folder: Path, what: str) -> None:
+        self._folder = folder
+        self._what = what
+        self._metadata = parse_array(read_metadata(folder, what), what)
+        self._indexes: dict[tuple[int, ...], NDArray[np.int64]] = {}
+        row = np.full(self._metadata.chunk[-1], self._metadata.fill)
+        self._fill_row = row.view(np.uint8)
+
+    @property
+    def metadata(self) -> ArrayMetadata:
+        """What `zarr.json` says."""
+        return self._metadata
+
+    def read_box(self, start: Sequence[int], stop: Sequence[int], out: NDArray[Any]) -> NDArray[Any]:
+        """Read voxels `start` to `stop` (one number per axis) into `out`, whose last axis is contiguous.
+
+        Raises
+        ------
+        StoreDamagedError
+            A file is missing, cut, or does not decode.
+        """
+        shard = self._metadata.shard
+        touched = [range(a // s, (b - 1) // s + 1) for a, b, s in zip(start, stop, shard, strict=True)]
+        for position in itertools.product(*touched):
+            corner = [p * s for p, s in zip(position, shard, strict=True)]
+            low = [max(a - c, 0) for a, c in zip(start, corner, strict=True)]
+            high = [min(b - c, s) for b, c, s in zip(stop, corner, shard, strict=True)]
+            place = [c + a - b for c, a, b in zip(corner, low, start, strict=True)]
+            target = out.ctypes.data + sum(n * s for n, s in zip(place, out.strides, strict=True))
+            self._read_shard(position, _quad(low, 0), _quad(high, 1), target, _quad(out.strides, 0))
+        return out
+
+    def _read_shard(self, position: tuple[int, ...], low: Quad, high: Quad, target: int, strides: Quad) -> None:
+        path = self._folder / self._metadata.shard_key(position)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreDamagedError(f"{self._what}: {path.name} cannot be opened: {error.strerror} ({path})") from error
+        try:
+            index = self._indexes.get(position)
+            if index is None:
+                index = self._indexes[position] = self._load_index(descriptor, path)
+            result, number = self._decode(descriptor, index, low, high, target, strides)
+        finally:
+            os.close(descriptor)
+        if result != OK:
+            raise StoreDamagedError(self._complaint(result, number, path))
+
+    def _decode(
+        self, descriptor: int, index: NDArray[np.int64], low: Quad, high: Quad, target: int, strides: Quad
+    ) -> tuple[int, int]:
+        metadata = self._metadata
+        counts, chunk = _quad(metadata.chunks_per_shard, 1), _quad(metadata.chunk, 1)
+        encoded, decoded = _buffers.get(prod(chunk) * metadata.dtype.itemsize)
+        library, context = _buffers.context.library, _buffers.context.address
+        functions = (_PREAD, _MEMCPY, library.decompress, library.getitem, context)
+        is_blosc = metadata.codec == "blosc"
+        return read_box(
+            descriptor,
+            index,
+            counts,
+            chunk,
+            low,
+            high,
+            target,
+            strides,
+            self._fill_row,
+            encoded,
+            decoded,
+            is_blosc,
+            functions,
+        )
+
+    def _load_index(self, descriptor: int, path: Path) -> NDArray[np.int64]:
+        """Offsets and lengths of a shard's chunks, checked; a file without shards is one chunk."""
+        metadata, size = self._metadata, os.fstat(descriptor).st_size
+        if not metadata.sharded:
+            return np.array([[0, size]])
+        start = 0 if metadata.index_first else max(size - metadata.index_bytes, 0)
+        content = os.pread(descriptor, metadata.index_bytes, start)
+        if len(content) != metadata.index_bytes:
+            raise StoreDamagedError(f"{self._what}: {path.name} is cut: {size} bytes do not hold its index ({path})")
+        if metadata.checksum and google_crc32c.value(content[:-4]) != int.from_bytes(content[-4:], "little"):
+            raise StoreDamagedError(f"{self._what}: the index of {path.name} differs from its checksum ({path})")
+        index = np.frombuffer(content, dtype="<i8", count=2 * prod(metadata.chunks_per_shard)).reshape(-1, 2)
+        self._check_index(index, size, path)
+        return index
+
+    def _check_index(self, index: NDArray[np.int64], size: int, path: Path) -> None:
+        present = index[(index != -1).any(axis=1)]
+        longest = prod(self._metadata.chunk) * self._metadata.dtype.itemsize + _MARGIN
+        if ((present < 0).any() or (present[:, 1] > longest).any()) or (present.sum(axis=1) > size).any():
+            raise StoreDamagedError(f"{self._what}: the index of {path.name} points outside its {size} bytes ({path})")
+
+    def _complaint(self, result: int, number: int, path: Path) -> str:
+        chunk = tuple(int(n) for n in np.unravel_index(number, self._metadata.chunks_per_shard))
+        reason = "is cut off by the end of the file" if result == CUT else "does not decode to its size"
+        return f'{self._what}: chunk {chunk} of {path.name} {reason} ({path}); "medimagenet verify" lists all damage'
+
+
+class ArrayReader:
+    """One image of a store: (C, Z, Y, X) voxels and where they are. Safe to use from many threads at once."""
+
+    def __init__(self, folder: Path, *, sample_id: str, name: str) -> None:
+        what = f"sample {sample_id}, array {name}"
+        self._attributes: Mapping[str, Any] = read_metadata(folder, what).get("attributes", {}).get(KEY, {})
+        self._array = ShardedArray(folder / LEVEL, what)
+        shape = self._array.metadata.shape
+        if len(shape) != 4 or "grid" not in self._attributes:
+            raise StoreDamagedError(f"{what}: shape {shape} with attributes {sorted(self._attributes)} is no image")
+        self._what = what
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(C, Z, Y, X)."""
+        c, z, y, x = self._array.metadata.shape
+        return c, z, y, x
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the voxels as they are stored."""
+        return self._array.metadata.dtype
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Our attributes of the image: grid, source_grid, crop, normalization, unit, hash."""
+        return self._attributes
+
+    @property
+    def grid(self) -> Grid:
+        """Where the voxels are in the patient, LPS mm."""
+        return Grid.from_dict(self._attributes["grid"])
+
+    @property
+    def source_grid(self) -> Grid | None:
+        """The patient's own grid, before resampling and cropping."""
+        source = self._attributes.get("source_grid")
+        return None if source is None else Grid.from_dict(source)
+
+    @property
+    def crop(self) -> tuple[Size, Size] | None:
+        """Start and size (x, y, z) of the box that was kept, in voxels of the grid before cropping."""
+        crop = self._attributes.get("crop")
+        return None if crop is None else (tuple(crop["start"]), tuple(crop["size"]))
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """How training wants the values."""
+        constants = self._attributes.get("normalization")
+        return None if constants is None else Normalization.from_dict(constants)
+
+    def read(
+        self,
+        start: Sequence[int] = (0, 0, 0),
+        shape: Sequence[int] | None = None,
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
+        """Read a box of all channels.
+
+        Parameters
+        ----------
+        start
+            First voxel, z, y, x.
+        shape
+            Voxels along z, y, x; None reads to the end.
+        out : (C, *shape) of `dtype`
+            Where the voxels go; its last axis is contiguous, others may have any stride. None allocates.
+
+        Returns
+        -------
+        out : (C, z, y, x)
+
+        Raises
+        ------
+        ValueError
+            The box is empty or leaves the array, or `out` does not fit it.
+        StoreDamagedError
+            A file is missing, cut, or does not decode.
+        """
+        size = self.shape[1:]
+        box = [n - a for n, a in zip(size, start, strict=True)] if shape is None else list(shape)
+        if not all(a >= 0 and n >= 1 and a + n <= s for a, n, s in zip(start, box, size, strict=True)):
+            raise ValueError(
+                f"box of shape {tuple(box)} at {tuple(start)} is not inside {size} (z, y, x; {self._what})"
+            )
+        full = (self.shape[0], *box)
+        if out is None:
+            out = np.empty(full, dtype=self.dtype)
+        elif out.shape != full or out.dtype != self.dtype or out.strides[-1] != out.itemsize or not out.flags.writeable:
+            raise ValueError(
+                f"out must be a writeable {self.dtype} array of shape {full} with a contiguous last axis, "
+                f"got {out.dtype} {out.shape} with strides {out.strides}"
+            )
+        stop = [a + n for a, n in zip(start, box, strict=True)]
+        return self._array.read_box((0, *start), (self.shape[0], *stop), out)
+
+
+class _Buffers(threading.local):
+    """Memory and Blosc context of one thread, kept between reads: fresh pages cost more than the copy into them."""
+
+    def __init__(self) -> None:
+        self.context = BloscContext()
+        self._size = -1
+        self._pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+    def get(self, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Buffers for an encoded and a decoded chunk of `size` bytes."""
+        if size > self._size:
+            self._pair = _aligned(size + _MARGIN), _aligned(size)
+            self._size = size
+        return self._pair
+
+
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """Memory that begins at a page: `read` into other offsets can be five times slower."""
+    memory = np.empty(size + 4096, dtype=np.uint8)
+    skip = -memory.ctypes.data % 4096
+    return memory[skip : skip + size]
+
+
+_buffers = _Buffers()
+
+
+def _quad(values: Sequence[int], lead: int) -> Quad:
+    """Four numbers: those of a shorter array with `lead` before them."""
+    a, b, c, d = (*[lead] * (4 - len(values)), *map(int, values))
+    return a, b, c, d

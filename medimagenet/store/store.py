@@ -1,0 +1,183 @@
+"""Open a store and read from it."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ..errors import StoreDamagedError, StoreError, StoreFormatError
+from .layout import FOREGROUND, KEY, ROOT_METADATA, SAMPLES, check_format
+from .metadata import read_metadata
+from .reader import ArrayReader, ShardedArray
+from .table import read_table
+
+_OPEN_ARRAYS = 4096
+"""Parsed arrays that a store keeps, the last used ones; 16 bytes per chunk. Memory must not grow with samples."""
+
+
+def open_store(path: Path | str) -> "Store":
+    """Open a store that `create_store` or `medimagenet compile` has made.
+
+    Raises
+    ------
+    StoreError
+        There is nothing at the path.
+    StoreFormatError
+        What is there is no store, or one of a format that this version does not know.
+    StoreDamagedError
+        Its table of samples is missing, cut or damaged.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise StoreError(f'there is no store at {path}: make one with "medimagenet compile"')
+    if not (path / ROOT_METADATA).is_file():
+        raise StoreFormatError(f"{path} is no store: it has no {ROOT_METADATA}")
+    own = check_format(read_metadata(path, str(path)).get("attributes", {}), str(path))
+    return Store(path, own, read_table(path))
+
+
+class Store:
+    """A store that is open for reading. Holds no file; safe in threads, after a fork, and when pickled."""
+
+    def __init__(self, path: Path, attributes: Mapping[str, Any], samples: pa.Table) -> None:
+        self._path = path
+        self._attributes = attributes
+        self._samples = samples
+        self._rows = {name: row for row, name in enumerate(samples.column("sample_id").to_pylist())}
+        self._open: OrderedDict[tuple[str, str], ArrayReader] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_store, (self._path,)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self._path)!r}, samples={len(self)}, classes={list(self.classes)})"
+
+    @property
+    def path(self) -> Path:
+        """The store's folder."""
+        return self._path
+
+    @property
+    def attributes(self) -> Mapping[str, Any]:
+        """Our attributes of the root: format, recipe, recipe_hash, classes, label_kind, fingerprint, index_version."""
+        return self._attributes
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Of the labels: one channel each ("channels"), or the values 1, 2, ... ("map")."""
+        return tuple(self._attributes["classes"])
+
+    @property
+    def label_kind(self) -> str:
+        """ "channels" or "map"."""
+        return str(self._attributes["label_kind"])
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The recipe that made it, as JSON values."""
+        recipe: Mapping[str, Any] = self._attributes["recipe"]
+        return recipe
+
+    @property
+    def recipe_hash(self) -> str:
+        """Of the recipe and the version of the code that applied it."""
+        return str(self._attributes["recipe_hash"])
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run that made it came to its end. The samples of one that did not are whole nevertheless."""
+        return self._attributes.get("fingerprint") is not None
+
+    @property
+    def samples(self) -> pa.Table:
+        """One row per sample, sorted by id; columns as in `table.SCHEMA`."""
+        return self._samples
+
+    def ids(self, split: str | None = None) -> tuple[str, ...]:
+        """The samples of a split ("train", "val", "test"), or all, sorted."""
+        if split is None:
+            return tuple(self._rows)
+        splits = self._samples.column("split").to_pylist()
+        return tuple(name for name, row in self._rows.items() if splits[row] == split)
+
+    def row(self, sample_id: str) -> dict[str, Any]:
+        """What samples.parquet says about a sample.
+
+        Raises
+        ------
+        KeyError
+            There is no such sample.
+        """
+        row: dict[str, Any] = self._samples.slice(self._row_number(sample_id), 1).to_pylist()[0]
+        return row
+
+    def names(self, sample_id: str) -> tuple[str, ...]:
+        """The arrays of a sample, the leading image first."""
+        arrays = self._samples.column("arrays")[self._row_number(sample_id)].as_py()
+        return tuple(array["name"] for array in arrays)
+
+    def array(self, sample_id: str, name: str = "image") -> ArrayReader:
+        """One array of a sample.
+
+        Raises
+        ------
+        KeyError
+            There is no such sample, or it has no such array.
+        StoreDamagedError
+            The array's metadata are missing or wrong.
+        """
+        with self._lock:
+            reader = self._open.get((sample_id, name))
+            if reader is not None:
+                self._open.move_to_end((sample_id, name))
+                return reader
+        if name not in self.names(sample_id):
+            raise KeyError(f"sample {sample_id} has no array {name!r}; it has {', '.join(self.names(sample_id))}")
+        reader = ArrayReader(self._path / SAMPLES / sample_id / name, sample_id=sample_id, name=name)
+        with self._lock:
+            self._open[sample_id, name] = reader
+            while len(self._open) > _OPEN_ARRAYS:
+                self._open.popitem(last=False)
+        return reader
+
+    def foreground(self, sample_id: str, class_name: str) -> NDArray[np.int32]:
+        """Voxels of a class, at most as many as the recipe says.
+
+        Returns
+        -------
+        points : (n, 3), z, y, x, voxel indices in C order; n is 0 where the class is absent
+
+        Raises
+        ------
+        KeyError
+            There is no such sample or class.
+        StoreDamagedError
+            The points cannot be read.
+        """
+        self._row_number(sample_id)
+        if class_name not in self.classes:
+            raise KeyError(f"no class {class_name!r} in {self._path}; there are {', '.join(self.classes)}")
+        what = f"sample {sample_id}, {FOREGROUND}"
+        points = ShardedArray(self._path / SAMPLES / sample_id / FOREGROUND, what)
+        try:
+            rows = points.metadata.attributes[KEY]["classes"]
+            start, stop = next((row["start"], row["stop"]) for row in rows if row["name"] == class_name)
+        except (KeyError, TypeError, StopIteration) as error:
+            raise StoreDamagedError(f"{what}: its attributes do not say where class {class_name!r} is") from error
+        out = np.empty((stop - start, 3), dtype=np.int32)
+        return points.read_box((start, 0), (stop, 3), out) if stop > start else out
+
+    def _row_number(self, sample_id: str) -> int:
+        try:
+            return self._rows[sample_id]
+        except KeyError:
+            raise KeyError(f"no sample {sample_id!r} among the {len(self)} of {self._path}") from None
