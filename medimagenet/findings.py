@@ -63,6 +63,7 @@ SEVERITY: dict[str, Severity] = {
     "mixed_rescale": Severity.INFO,
     "no_rescale": Severity.WARNING,
     "suv_not_computable": Severity.ERROR,
+    "not_decodable": Severity.ERROR,
     # masks
     "contour_fills_nothing": Severity.INFO,
     "contour_outside_image": Severity.WARNING,

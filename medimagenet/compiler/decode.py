@@ -1,0 +1,81 @@
+"""A sample of the index becomes a `Case`: its series decoded, its annotations on the leading image's grid."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dicom import read_dose, read_mask, read_series
+from ..index import Index, Sample
+from ..rois import Several, match_rois
+from ..volume import Case, Mask, Volume
+
+IMAGES = ("CT", "MR", "PT")
+ANNOTATIONS = ("RTSTRUCT", "SEG")
+
+
+def read_case(sample: Sample, rois: Mapping[str, Sequence[str]] | None = None, *, several: Several = "merge") -> Case:
+    """Decode every series of a sample.
+
+    Parameters
+    ----------
+    rois : patterns per class, as `match_rois` takes them. ROIs that no class takes are not filled, since a plan with
+        forty ROIs takes gigabytes; the provenance names them. None fills all.
+
+    Returns
+    -------
+    Case
+        Images by modality in the order asked, the leading one first, each on its own grid; dose as "RTDOSE". The mask
+        has one channel per ROI of every annotation, on the leading image's grid, named as the files have them.
+
+    Raises
+    ------
+    DicomError
+        A series cannot be decoded.
+    """
+    images: dict[str, Volume] = {}
+    masks: list[Mask] = []
+    provenance: list[Mapping[str, Any]] = []
+    for modality, row in sample.series.items():
+        if modality in ANNOTATIONS:
+            wanted, left_out = _wanted(row["roi_names"] or (), rois, several)
+            masks.append(read_mask(Index.paths(row)[0], next(iter(images.values())), wanted))
+            provenance.append({"step": "ReadRois", "modality": modality, "left_out": left_out})
+        elif modality == "RTDOSE":
+            images[modality] = read_dose(Index.paths(row)[0])
+        elif modality in IMAGES:
+            images[modality] = read_series(Index.paths(row))
+    return Case(
+        sample_id=sample.sample_id,
+        patient_id=sample.patient_id,
+        images=images,
+        mask=_join(masks),
+        findings=tuple(sample.findings),
+        provenance=tuple(provenance),
+    )
+
+
+def _wanted(
+    names: Sequence[str], rois: Mapping[str, Sequence[str]] | None, several: Several
+) -> tuple[dict[str, list[str]] | None, list[str]]:
+    """Each ROI that a class takes as a class of its own, under its own name, and those that none takes."""
+    if rois is None:
+        return None, []
+    match = match_rois(names, rois, several=several)
+    taken = dict.fromkeys(name for group in match.classes.values() for name in group)
+    return {name: [f"(?-i:{re.escape(name.strip())})"] for name in taken}, list(match.unused)
+
+
+def _join(masks: list[Mask]) -> Mask | None:
+    """One mask with the regions of all, which stand on one grid."""
+    if not masks:
+        return None
+    if len(masks) == 1:
+        return masks[0]
+    return Mask(
+        np.concatenate([mask.array for mask in masks]),
+        masks[0].grid,
+        tuple(name for mask in masks for name in mask.names),
+        findings=tuple(finding for mask in masks for finding in mask.findings),
+    )

@@ -1,0 +1,142 @@
+"""What a compile will do, decided before any pixel is read: which samples, under which names, in which split."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import RecipeError, SourceError
+from ..findings import Finding
+from ..index import Index, Sample, find_samples
+from ..preprocess import Recipe, assign_splits
+from ..rois import match_rois
+from .pseudonyms import Pseudonyms
+
+MOST_NAMES = 10  # ROI names that a message lists, most frequent first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One sample to compile, under the name that it has in the store."""
+
+    sample: Sample
+    split: str
+    input_hash: str
+    """Changes when any of the sample's files does."""
+    findings: tuple[Finding, ...]
+    """Of the sample and of its series, as the index has them."""
+    obstacles: tuple[Finding, ...]
+    """Those for which the recipe leaves the sample out."""
+
+    @property
+    def sample_id(self) -> str:
+        """The sample's name in the store."""
+        return self.sample.sample_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All tasks, sorted by name, and what formed no sample."""
+
+    tasks: tuple[Task, ...]
+    not_formed: tuple[tuple[str, str], ...]
+
+
+def make_plan(
+    index: Index, recipe: Recipe, pseudonyms: Pseudonyms | None, *, frozen: Mapping[str, str] | None = None
+) -> Plan:
+    """Find the samples of a recipe and name them.
+
+    Parameters
+    ----------
+    pseudonyms : names for patients of local data; None keeps the original IDs
+    frozen : patient -> split of an earlier compile, which stays as it is, so that no patient ever changes sides
+
+    Raises
+    ------
+    SourceError
+        The index has no sample with all the recipe's modalities.
+    RecipeError
+        A class of the recipe matches no ROI of any sample, or the recipe wants a finding to stop the run.
+    """
+    found = find_samples(index, list(recipe.modalities))
+    if not found.samples:
+        raise SourceError(_no_samples(recipe, found.missing))
+    _check_classes(found.samples, recipe)
+    splits = assign_splits([_identity(sample) for sample in found.samples], recipe.split)
+    tasks = []
+    for sample in found.samples:
+        named = _rename(sample, pseudonyms)
+        split = (frozen or {}).get(named.patient_id, splits[_identity(sample)])
+        tasks.append(_task(named, split, recipe))
+    not_formed = tuple((str(which), str(why)) for which, why in found.missing)
+    return Plan(tasks=tuple(sorted(tasks, key=lambda task: task.sample_id)), not_formed=not_formed)
+
+
+def _identity(sample: Sample) -> str:
+    """Splits depend on who the patient is, not on the pseudonym: two users get the same split."""
+    return f"{sample.collection_id or ''}/{sample.patient_id}"
+
+
+def _no_samples(recipe: Recipe, missing: Sequence[tuple[str, str]]) -> str:
+    reasons = Counter(why for _, why in missing).most_common(3)
+    why = "; ".join(f"{count} x {reason}" for reason, count in reasons) or "the index has no series of them"
+    return (
+        f"no sample has all of {','.join(recipe.modalities)} (recipe {recipe.name}): {why}; "
+        f'see "medimagenet samples INDEX --modalities {",".join(recipe.modalities)} --missing"'
+    )
+
+
+def _roi_names(sample: Sample) -> list[str]:
+    return [name for row in sample.series.values() for name in row["roi_names"] or ()]
+
+
+def _check_classes(samples: Sequence[Sample], recipe: Recipe) -> None:
+    """A class that matches nothing anywhere is a mistake in the recipe, told before hours of work."""
+    if not recipe.rois:
+        return
+    names = Counter(name for sample in samples for name in set(_roi_names(sample)))
+    match = match_rois(list(names), recipe.rois, several=recipe.several)
+    if match.missing:
+        listed = ", ".join(f"{name} ({count})" for name, count in names.most_common(MOST_NAMES))
+        patterns = {label: list(recipe.rois[label]) for label in match.missing}
+        raise RecipeError(
+            f"recipe {recipe.name}: no ROI of any of the {len(samples)} samples matches {patterns}; a pattern must match "
+            f"the whole name; the most frequent names are {listed or 'none at all'}"
+        )
+
+
+def _rename(sample: Sample, pseudonyms: Pseudonyms | None) -> Sample:
+    """The name in the store: the patient's, and six digits that tell the patient's samples apart."""
+    is_local = next(iter(sample.series.values()))["source"] == "folder"
+    if pseudonyms is None or not is_local:
+        return sample
+    patient = pseudonyms.of(sample.patient_id, sample.collection_id or "")
+    uids = "\0".join(row["SeriesInstanceUID"] for row in sample.series.values())
+    suffix = hashlib.blake2b(f"{uids}\0{sample.sample_id}".encode(), digest_size=3).hexdigest()
+    return replace(sample, sample_id=f"{patient}-{suffix}", patient_id=patient)
+
+
+def _task(sample: Sample, split: str, recipe: Recipe) -> Task:
+    rows = sample.series.values()
+    findings = (*(Finding.from_row(row) for series in rows for row in series["findings"] or ()), *sample.findings)
+    obstacles = tuple(finding for finding in findings if recipe.action_for(finding.code) != "keep")
+    for finding in obstacles:
+        if recipe.action_for(finding.code) == "fail":
+            raise RecipeError(
+                f"recipe {recipe.name} says fail for {finding.code}, and sample {sample.sample_id} has it: {finding.message}"
+            )
+    return Task(
+        sample=sample,
+        split=split,
+        input_hash=_input_hash(sample),
+        findings=findings,
+        obstacles=obstacles,
+    )
+
+
+def _input_hash(sample: Sample) -> str:
+    """Changes when any of the sample's files does."""
+    inputs = [[row["SeriesInstanceUID"], row["content_hash"]] for row in sample.series.values()]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()

@@ -1,0 +1,248 @@
+"""Compile an index into a store: plan, work in processes, commit, finish.
+
+A sample exists when its row is in samples.parquet. The parent alone writes that table, after the bytes of the sample
+are on the disk; so a compile may be killed at any moment, and the next one continues where it was.
+"""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import StoreError
+from ..index import INDEX_VERSION, Index, open_index
+from ..kernels._jit import set_threads
+from ..preprocess import Recipe
+from ..store import StoreConfig, StoreWriter, attribution_markdown, create_store
+from .plan import Plan, Task, make_plan
+from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
+from .report import CompileReport, Outcome, State, report_path
+from .sample import Result, compile_sample
+
+Progress = Callable[[int, int], None]
+
+COMMIT_SECONDS = 5.0
+"""At most this much work is lost when a compile is killed. The table is small, but it is written whole each time."""
+
+
+def compile_store(
+    index: Index | Path | str,
+    recipe: Recipe | Path | str,
+    out: Path | str,
+    *,
+    jobs: int | None = None,
+    keep_patient_ids: bool = False,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+) -> CompileReport:
+    """Compile the samples of an index by a recipe into a store.
+
+    A store of the same recipe at `out` is continued: samples whose input is unchanged stay, the others are made,
+    samples that are no longer in the index leave.
+
+    Parameters
+    ----------
+    jobs : processes; by default one per core. 1 works in this process
+    keep_patient_ids : original PatientIDs instead of pseudonyms for local data. The table that leads from
+        pseudonyms back lies beside the store, readable by the user alone: ``<out>.patients.csv``
+    executor : where to work instead, such as a Dask client's executor
+    progress : called with (samples done, samples in all)
+
+    Raises
+    ------
+    RecipeError, IndexFileError
+        From reading `recipe` and `index`; RecipeError also where a class matches no ROI of any sample.
+    SourceError
+        No sample has all the recipe's modalities.
+    StoreExistsError
+        `out` is taken by something else, or by a store of another recipe.
+    StoreError
+        The store cannot be written, or no sample could be compiled at all.
+    """
+    started = time.monotonic()
+    index = index if isinstance(index, Index) else open_index(index)
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(Path(recipe))
+    out = Path(out)
+    pseudonyms = None if keep_patient_ids else Pseudonyms(user_key())
+    make_plan(index, recipe, pseudonyms)  # every error of the plan comes before anything is written
+    fresh = not out.exists()
+    writer = _open_writer(out, recipe)
+    try:
+        outcomes, plan = _compile(index, recipe, pseudonyms, writer, _Workers(jobs, executor), progress)
+    except BaseException:
+        if fresh and not writer.rows():  # nothing was made, so nothing is left
+            shutil.rmtree(out)
+        raise
+    report = CompileReport(
+        path=out,
+        outcomes=tuple(outcomes[name] for name in sorted(outcomes)),
+        not_formed=plan.not_formed,
+        seconds=time.monotonic() - started,
+    )
+    _finish(report, writer, pseudonyms, fresh)
+    return report
+
+
+def _open_writer(out: Path, recipe: Recipe) -> StoreWriter:
+    return create_store(
+        out,
+        recipe=recipe.to_dict(),
+        recipe_hash=recipe.hash,
+        classes=recipe.classes,
+        label_kind=recipe.label,
+        index_version=str(INDEX_VERSION),
+        config=StoreConfig(chunk=recipe.store.chunk, codec=recipe.store.codec),
+        resume=out.exists(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Workers:
+    """Where samples are compiled."""
+
+    jobs: int | None
+    executor: Executor | None
+
+    def run(self, tasks: Sequence[Task], recipe: Recipe, writer: StoreWriter) -> Iterator[Result]:
+        """Results as they come, from the user's executor, from processes, or from here."""
+        jobs = min(self.jobs or cpu_count() or 1, len(tasks))
+        if self.executor is not None:
+            yield from _bounded(self.executor, tasks, recipe, writer, 64)
+        elif jobs <= 1:
+            yield from (compile_sample(task, recipe, writer) for task in tasks)
+        else:
+            threads = max(1, (cpu_count() or 1) // jobs)
+            with ProcessPoolExecutor(
+                jobs, mp_context=get_context("spawn"), initializer=set_threads, initargs=(threads,)
+            ) as pool:
+                yield from _bounded(pool, tasks, recipe, writer, 2 * jobs)
+
+
+def _bounded(
+    executor: Executor, tasks: Sequence[Task], recipe: Recipe, writer: StoreWriter, most: int
+) -> Iterator[Result]:
+    """Keep `most` tasks under way, so that memory does not grow with their number."""
+    waiting = iter(tasks)
+    running = {executor.submit(compile_sample, task, recipe, writer) for task in islice(waiting, most)}
+    try:
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+            running |= {executor.submit(compile_sample, task, recipe, writer) for task in islice(waiting, len(done))}
+    except BaseException:
+        for future in running:
+            future.cancel()
+        raise
+
+
+def _compile(
+    index: Index,
+    recipe: Recipe,
+    pseudonyms: Pseudonyms | None,
+    writer: StoreWriter,
+    workers: _Workers,
+    progress: Progress | None,
+) -> tuple[dict[str, Outcome], Plan]:
+    frozen = {row["patient_id"]: row["split"] for row in writer.rows()}
+    plan = make_plan(index, recipe, pseudonyms, frozen=frozen)
+    outcomes = _settle(plan, writer)
+    todo = [task for task in plan.tasks if task.sample_id not in outcomes]
+    for result in _commit(workers.run(todo, recipe, writer), writer, len(todo), progress):
+        state: State = "skipped" if result.row is None else "written"
+        outcomes[result.sample_id] = Outcome(sample_id=result.sample_id, state=state, findings=result.findings)
+    return outcomes, plan
+
+
+def _settle(plan: Plan, writer: StoreWriter) -> dict[str, Outcome]:
+    """What needs no work: samples that are there, that must not be made, or that are no longer in the index."""
+    rows = {row["sample_id"]: row for row in writer.rows()}
+    outcomes: dict[str, Outcome] = {}
+    for task in plan.tasks:
+        state: State | None = None
+        if task.obstacles:
+            state = "skipped"
+        elif task.sample_id in rows and rows[task.sample_id]["input_hash"] == task.input_hash:
+            state = "unchanged"
+        if state is not None:
+            outcomes[task.sample_id] = Outcome(sample_id=task.sample_id, state=state, findings=task.findings)
+    wanted = {task.sample_id for task in plan.tasks}
+    for sample_id in rows:
+        if sample_id not in outcomes or outcomes[sample_id].state == "skipped":
+            writer.remove(sample_id)  # a changed one too: a row never stands for other bytes
+        if sample_id not in wanted:
+            outcomes[sample_id] = Outcome(sample_id=sample_id, state="removed")
+    return outcomes
+
+
+def _commit(results: Iterable[Result], writer: StoreWriter, total: int, progress: Progress | None) -> Iterator[Result]:
+    """Pass results on, and their rows to the table: every few seconds, and whatever happens at the end."""
+    rows: list[Mapping[str, Any]] = []
+    committed = time.monotonic()
+    try:
+        for done, result in enumerate(results, start=1):
+            if result.row is not None:
+                rows.append(result.row)
+            if rows and time.monotonic() - committed > COMMIT_SECONDS:
+                writer.commit(rows)
+                rows, committed = [], time.monotonic()
+            if progress is not None:
+                progress(done, total)
+            yield result
+    finally:
+        if rows:
+            writer.commit(rows)
+
+
+def _finish(report: CompileReport, writer: StoreWriter, pseudonyms: Pseudonyms | None, fresh: bool) -> None:
+    rows = writer.rows()
+    write_private(report_path(report.path), report.to_csv())
+    if not rows:
+        if fresh:
+            shutil.rmtree(report.path)
+        reasons = Counter(finding.code for outcome in report.skipped for finding in outcome.findings)
+        raise StoreError(
+            f"none of {len(report.skipped)} samples could be compiled into {report.path} "
+            f"({', '.join(f'{count} x {code}' for code, count in reasons.most_common())}): "
+            f"{report_path(report.path)} says why for each"
+        )
+    writer.finish(attribution_markdown(rows), _fingerprint(rows))
+    if pseudonyms is not None and not pseudonyms.is_empty:
+        write_private(key_table_path(report.path), pseudonyms.to_csv())
+
+
+def _fingerprint(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What all samples together are like: counts, median shapes, spacings and intensities of each array."""
+    arrays: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        for array in row["arrays"]:
+            arrays.setdefault(array["name"], []).append(array)
+    return {
+        "n_samples": len(rows),
+        "n_patients": len({row["patient_id"] for row in rows}),
+        "splits": dict(sorted(Counter(row["split"] for row in rows).items())),
+        "arrays": {name: _medians(found) for name, found in sorted(arrays.items())},
+    }
+
+
+def _medians(arrays: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Medians over the samples; a figure that a sample lacks (an image without a finite voxel) does not count."""
+    figures = {}
+    for key in ("min", "max", "mean", "std"):
+        values = [array[key] for array in arrays if array[key] is not None]
+        figures[key] = float(np.median(values)) if values else None
+    return {
+        "n": len(arrays),
+        "median_shape": np.median([array["shape"] for array in arrays], axis=0).tolist(),
+        "median_spacing_mm": np.median([array["spacing_mm"] for array in arrays], axis=0).tolist(),
+        **{f"median_{key}": value for key, value in figures.items()},
+    }

@@ -1,0 +1,111 @@
+"""One sample: decoded, preprocessed, and laid out for the store. Runs in a worker process."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DicomError
+from ..findings import Finding
+from ..geometry import Grid
+from ..kernels.foreground import foreground_points
+from ..preprocess import Recipe, preprocess
+from ..store import SampleData, StoredArray, StoreWriter
+from ..store.attribution import most_restrictive
+from ..volume import Case, Volume
+from .decode import read_case
+from .plan import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of a task: a row for the table, or None and the findings that say why."""
+
+    sample_id: str
+    row: Mapping[str, Any] | None
+    findings: tuple[Finding, ...]
+
+
+def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter) -> Result:
+    """Compile one sample into the store; its row is not committed yet.
+
+    Raises
+    ------
+    RecipeError
+        The recipe says "fail" for a finding of the sample.
+    StoreError
+        The store cannot be written, for instance on a full disk.
+    """
+    try:
+        case = read_case(task.sample, recipe.rois, several=recipe.several)
+    except DicomError as error:
+        finding = Finding(code="not_decodable", message=str(error))
+        return Result(sample_id=task.sample_id, row=None, findings=(*task.findings, finding))
+    source_grid = next(iter(case.images.values())).grid
+    case = preprocess(case, recipe)
+    findings = _unique((*task.findings, *case.all_findings()))
+    if recipe.action(findings) != "keep":
+        return Result(sample_id=task.sample_id, row=None, findings=findings)
+    row = writer.write_sample(_sample_data(task, case, recipe, source_grid, findings))
+    return Result(sample_id=task.sample_id, row=row, findings=findings)
+
+
+def _unique(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The index and the decoder see some of the same things; each is told once."""
+    return tuple({(finding.code, finding.message): finding for finding in findings}.values())
+
+
+def _sample_data(
+    task: Task, case: Case, recipe: Recipe, source_grid: Grid, findings: tuple[Finding, ...]
+) -> SampleData:
+    names = ["image", *(modality.lower() for modality in list(case.images)[1:])]
+    arrays = {name: _stored(volume, source_grid) for name, volume in zip(names, case.images.values(), strict=True)}
+    foreground: dict[str, NDArray[np.int32]] = {}
+    if case.mask is not None:
+        mask = case.mask
+        label = mask.to_label_map()[np.newaxis] if recipe.label == "map" else mask.array.view(np.uint8)
+        arrays["label"] = StoredArray(array=label, grid=mask.grid, source_grid=source_grid)
+        for value, name in enumerate(mask.names):
+            channel = label[0] == value + 1 if recipe.label == "map" else mask.array[value]
+            foreground[name] = foreground_points(channel, recipe.store.max_foreground, seed=value)
+    return SampleData(
+        sample_id=task.sample_id,
+        arrays=arrays,
+        foreground=foreground,
+        row=_row(task, case, findings),
+    )
+
+
+def _stored(volume: Volume, source_grid: Grid) -> StoredArray:
+    array = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
+    return StoredArray(
+        array=array,
+        grid=volume.grid,
+        source_grid=source_grid,
+        normalization=volume.normalization,
+        unit=volume.unit,
+    )
+
+
+def _row(task: Task, case: Case, findings: tuple[Finding, ...]) -> dict[str, Any]:
+    series = task.sample.series
+    leading = next(iter(series.values()))
+    return {
+        "patient_id": task.sample.patient_id,
+        "collection_id": task.sample.collection_id,
+        "split": task.split,
+        "license": most_restrictive(row["license"] for row in series.values()),
+        "doi": leading["doi"],
+        "series": [_series(modality, row) for modality, row in series.items()],
+        "findings": [finding.to_row() for finding in findings],
+        "input_hash": task.input_hash,
+        "provenance": json.dumps(list(case.provenance), sort_keys=True),
+    }
+
+
+def _series(modality: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    copied = ("source", "collection_id", "license", "doi", "content_hash")
+    return {"modality": modality, "series_uid": row["SeriesInstanceUID"], **{name: row[name] for name in copied}}
