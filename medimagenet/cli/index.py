@@ -14,6 +14,7 @@ from .output import (
     fail_on,
     human_bytes,
     progress_bar,
+    severities,
     write_json,
     write_line,
     write_table,
@@ -44,7 +45,7 @@ def command(
         write_json(summary)
     else:
         _render(summary)
-    fail_on((finding["severity"] for finding in summary["findings"] for _ in range(finding["count"])), fail)
+    fail_on(severities(summary["findings"]), fail)
 
 
 def _summary(out: Path, index: Any) -> dict[str, Any]:

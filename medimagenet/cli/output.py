@@ -21,11 +21,15 @@ from typing import Annotated, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import MedImageNetError
+
+Progress = Callable[[int, int], None]
+"""Called by the library with how much is done, and of how much."""
 
 PIPE_WIDTH = 4096  # columns of a table that goes to a file or a pipe: wide enough that no line is folded
 
@@ -121,11 +125,33 @@ def write_note(text: str) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(label: str) -> Iterator[Progress]:
     """A progress callback, drawn on stderr when that is a terminal.
 
     While it is open, whatever other libraries print on stdout goes to stderr, so that the result stays alone there.
     """
+    with _bars() as bars:
+        yield _new_bar(bars, label)
+
+
+@contextlib.contextmanager
+def progress_stages() -> Iterator[Callable[[str], Progress]]:
+    """For work in several stages: a function that takes what begins now and gives its progress callback.
+
+    Where stderr is no terminal there is no bar, and each stage is a line there.
+    """
+    with _bars() as bars:
+
+        def begin(label: str) -> Progress:
+            if bars.disable:
+                write_note(f"{label} ...")
+            return _new_bar(bars, label)
+
+        yield begin
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Bars]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -133,10 +159,20 @@ def progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-    with contextlib.redirect_stdout(sys.stderr), bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bars = Bars(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
+    with contextlib.redirect_stdout(sys.stderr), bars:
+        yield bars
+
+
+def _new_bar(bars: Bars, label: str) -> Progress:
+    task = bars.add_task(label, total=None)
+    return lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def severities(counted: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The severity of each finding in rows of code, severity and count."""
+    for row in counted:
+        yield from [row["severity"]] * row["count"]
 
 
 def fail_on(severities: Iterable[str], threshold: FailOn | None) -> None:
