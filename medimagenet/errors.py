@@ -17,6 +17,9 @@ A wrong argument is ``ValueError``; a world that is not as expected is one of th
 Messages say what failed, with which value, where, and what to do. They never carry a patient's name or ID.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class MedImageNetError(Exception):
     """Base of all errors of this package."""
@@ -31,7 +34,14 @@ class IndexFileError(MedImageNetError):
 
 
 class DicomError(MedImageNetError):
-    """A DICOM object cannot be decoded."""
+    """A DICOM object cannot be decoded.
+
+    `findings` are what is known about the reason, as `findings.Finding` values, for tables and reports.
+    """
+
+    def __init__(self, message: str, findings: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.findings = tuple(findings)
 
 
 class GeometryError(DicomError):

@@ -63,6 +63,7 @@ SEVERITY: dict[str, Severity] = {
     "mixed_rescale": Severity.INFO,
     "no_rescale": Severity.WARNING,
     "suv_not_computable": Severity.ERROR,
+    "dose_not_absolute": Severity.WARNING,
     "not_decodable": Severity.ERROR,
     # masks
     "contour_fills_nothing": Severity.INFO,
@@ -70,6 +71,8 @@ SEVERITY: dict[str, Severity] = {
     "contour_between_slices": Severity.WARNING,
     "contour_not_planar": Severity.WARNING,
     "contour_not_closed": Severity.INFO,
+    "segment_outside_image": Severity.WARNING,
+    "segment_thresholded": Severity.INFO,
     "roi_without_contours": Severity.INFO,
     "roi_name_missing": Severity.WARNING,
     "roi_name_repeated": Severity.WARNING,

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .mask import read_mask as read_mask
     from .rtdose import read_dose as read_dose
-    from .rtstruct import read_roi_names as read_roi_names
+    from .rtstruct import StructureSet as StructureSet
+    from .rtstruct import read_structures as read_structures
     from .scan import read_header as read_header
     from .scan import scan as scan
     from .series import read_series as read_series
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "SlicePlane": "stack",
     "Stack": "stack",
+    "StructureSet": "rtstruct",
     "plane_from_values": "stack",
     "read_dose": "rtdose",
     "read_header": "scan",
     "read_mask": "mask",
-    "read_roi_names": "rtstruct",
     "read_series": "series",
+    "read_structures": "rtstruct",
     "scan": "scan",
     "stack_slices": "stack",
 }
@@ -34,12 +36,13 @@ _HOMES = {
 __all__ = [
     "SlicePlane",
     "Stack",
+    "StructureSet",
     "plane_from_values",
     "read_dose",
     "read_header",
     "read_mask",
-    "read_roi_names",
     "read_series",
+    "read_structures",
     "scan",
     "stack_slices",
 ]
