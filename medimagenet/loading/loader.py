@@ -1,0 +1,266 @@
+"""PatchLoader: the fast path. Threads fill batches in place; no worker processes, no collating, no pickling::
+
+    draws of batch k, k+1, ...  ->  threads: read, decode, crop into the batch's buffer  ->  batch k
+                                    (`prefetch` batches ahead of the loop, GIL released)
+
+The loop gets the batches in order; which thread filled which patch changes nothing.
+"""
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+
+from ..store import Store
+from .buffers import BatchBuffer, BatchRing
+from .epochs import process_place
+from .patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource, as_size
+from .samplers import Draw, Share
+
+MAX_WORKERS = 8
+"""Threads by default at most; two already outrun a training step on most machines."""
+
+Batch = dict[str, Any]
+_Pending = tuple[BatchBuffer, list[Future[Patch]]]
+
+
+class PatchLoader:
+    """Batches of random patches: the patches of a `PatchDataset` with the same settings, in its order.
+
+    A batch is a dict: per array a tensor (N, C, ...), `affine` (N, 4, 4) float64 to RAS mm, `patch_start` (N, 3) in
+    the stored grid (x, y, z), and lists `sample_id` and `series`. **Its tensors are valid as long as they are kept**:
+    their memory is used again only when nothing refers to it.
+
+    A loader is a place in an endless row of epochs. Iterating goes on from that place to the end of its epoch; the
+    next iteration is the next epoch. `set_epoch` moves to the start of another epoch, `state_dict` and
+    `load_state_dict` save and restore the place between any two batches.
+
+    Parameters
+    ----------
+    store, patch_size, split, patches_per_epoch, foreground, orientation, keys, label_dtype, pad, seed
+        As for `PatchDataset`.
+    batch_size : patches in a batch of this rank
+    workers : threads; None: one per core that the process may use, at most 8; 0 fills batches in the loop itself
+    prefetch : batches that are filled ahead
+    device : where the tensors go; a copy to a GPU runs while the loop goes on. None leaves them in memory
+    pin_memory : None pins the buffers where CUDA is available
+    rank, ranks : None asks ``torch.distributed``; ranks draw disjoint even shares, a remainder wraps around
+
+    Raises
+    ------
+    ValueError
+        A setting is out of range.
+    StoreError
+        The store cannot be read, or the split has no samples.
+    """
+
+    def __init__(
+        self,
+        store: Store | Path | str,
+        *,
+        patch_size: Sequence[int],
+        batch_size: int = 2,
+        split: str | None = "train",
+        patches_per_epoch: int | None = None,
+        foreground: float = DEFAULT_FOREGROUND,
+        orientation: str | None = "RAS",
+        keys: Sequence[str] | None = None,
+        label_dtype: str = "uint8",
+        pad: float = 0.0,
+        seed: int = 0,
+        workers: int | None = None,
+        prefetch: int = 3,
+        device: torch.device | str | None = None,
+        pin_memory: bool | None = None,
+        rank: int | None = None,
+        ranks: int | None = None,
+    ) -> None:
+        settings = PatchSettings(
+            patch_size=as_size(patch_size),
+            split=split,
+            patches_per_epoch=patches_per_epoch,
+            foreground=foreground,
+            orientation=orientation,
+            keys=None if keys is None else tuple(keys),
+            label_dtype=label_dtype,
+            pad=pad,
+            seed=seed,
+        )
+        self._workers = usable_cores() if workers is None else workers
+        if self._workers < 0 or prefetch < 1:
+            raise ValueError(f"workers must be at least 0 and prefetch at least 1, got {self._workers} and {prefetch}")
+        self._source = PatchSource(store, settings)
+        place = process_place(rank, ranks)
+        self.share = Share(length=self._source.length, batch=batch_size, rank=place[0], ranks=place[1])
+        self._prefetch = prefetch if self._workers else 1
+        self._device = None if device is None else torch.device(device)
+        self._is_pinned = torch.cuda.is_available() if pin_memory is None else pin_memory
+        shapes = {name: ((batch_size, *shape), dtype) for name, (shape, dtype) in self._source.shapes().items()}
+        self._ring = BatchRing(shapes, size=self._prefetch + 3, is_pinned=self._is_pinned)
+        self._threads: ThreadPoolExecutor | None = None
+        self._running: Generator[Batch, None, None] | None = None
+        self._epoch, self._batch = 0, 0
+
+    def __len__(self) -> int:
+        """Batches of this rank in an epoch."""
+        return self.share.batches
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the next batch."""
+        return self._epoch
+
+    @property
+    def sampler(self) -> "PatchLoader":
+        """Itself: Lightning looks here for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch; a loader that is inside of it already (after a resume) stays where it is."""
+        if epoch != self._epoch:
+            self._epoch, self._batch = int(epoch), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place after the last batch that was handed out, and what must be equal for it to mean the same."""
+        return {"epoch": self._epoch, "batch": self._batch, **self._identity()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to the place that `state_dict` saved: the next batch is the one that would have come.
+
+        Raises
+        ------
+        ValueError
+            It was saved with another seed, epoch length, batch size or number of ranks.
+        """
+        differing = {name: (state.get(name), own) for name, own in self._identity().items() if state.get(name) != own}
+        if differing:
+            told = ", ".join(f"{name} {saved} (now {own})" for name, (saved, own) in differing.items())
+            raise ValueError(f"the loader's state was saved with {told}: the batches would not be the same")
+        self._epoch, self._batch = int(state["epoch"]), int(state["batch"])
+
+    def _identity(self) -> dict[str, Any]:
+        """What names the batches, beside the place."""
+        share, settings = self.share, self._source.settings
+        return {
+            "seed": settings.seed,
+            "patch_size": list(settings.patch_size),
+            "foreground": settings.foreground,
+            "volumes": len(self._source.samples.ids),
+            "patches_per_epoch": share.length,
+            "batch_size": share.batch,
+            "ranks": share.ranks,
+        }
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches from the present place to the end of its epoch. An earlier iteration ends."""
+        self._stop()
+        self._running = self._batches()
+        return self._running
+
+    def close(self) -> None:
+        """Stop the threads, at once: what is not begun is dropped. The loader can be used again."""
+        self._stop()
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._threads = None
+
+    def __enter__(self) -> "PatchLoader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _stop(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.close()
+
+    def _batches(self) -> Generator[Batch, None, None]:
+        epoch = self._epoch
+        ahead = self._batch
+        pending: deque[_Pending] = deque()
+        try:
+            for batch in range(self._batch, len(self)):
+                while ahead < len(self) and len(pending) < self._prefetch:
+                    pending.append(self._begin(epoch, ahead))
+                    ahead += 1
+                buffer, futures = pending[0]
+                patches = [future.result() for future in futures]
+                pending.popleft()
+                is_last = batch + 1 == len(self)
+                self._epoch, self._batch = (epoch + 1, 0) if is_last else (epoch, batch + 1)
+                yield self._finished(buffer, patches)
+                self._release(buffer)
+        finally:
+            self._abandon(pending)
+
+    def _begin(self, epoch: int, batch: int) -> _Pending:
+        """Take a buffer and let the threads fill it."""
+        buffer = self._ring.take()
+        draws = [Draw(epoch, index) for index in self.share.indices(batch)]
+        if self._workers == 0:
+            return buffer, [_done(self._fill(buffer, place, draw)) for place, draw in enumerate(draws)]
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="medimagenet-loader")
+        return buffer, [self._threads.submit(self._fill, buffer, place, draw) for place, draw in enumerate(draws)]
+
+    def _fill(self, buffer: BatchBuffer, place: int, draw: Draw) -> Patch:
+        """Read one patch into its place; what goes wrong tells which patch it was."""
+        patch = None
+        try:
+            patch = self._source.locate(draw)
+            for name, array in buffer.arrays.items():
+                self._source.read(patch, name, array[place])
+        except Exception as error:
+            where = f"patch {draw.number} of epoch {draw.epoch}"
+            if patch is not None:
+                where += f", sample {patch.sample.sample_id}, from {patch.start} (x, y, z)"
+            error.add_note(f"while loading {where}")
+            raise
+        return patch
+
+    def _finished(self, buffer: BatchBuffer, patches: Sequence[Patch]) -> Batch:
+        batch: Batch = dict(buffer.hand_out(len(patches)))
+        if self._device is not None:
+            batch = {name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()}
+        batch["affine"] = torch.stack([torch.from_numpy(patch.affine) for patch in patches])
+        batch["patch_start"] = torch.tensor([patch.start for patch in patches], dtype=torch.int64)
+        batch["sample_id"] = [patch.sample.sample_id for patch in patches]
+        batch["series"] = [patch.sample.series for patch in patches]
+        return batch
+
+    def _release(self, buffer: BatchBuffer) -> None:
+        """Give a buffer back. What the loop enqueued on the GPU so far may still read it, hence the fence."""
+        if self._is_pinned:
+            buffer.fence = torch.cuda.Event()
+            buffer.fence.record()
+        self._ring.give(buffer)
+
+    def _abandon(self, pending: deque[_Pending]) -> None:
+        """Drop what is not begun and wait for what is (milliseconds): it writes into the buffers."""
+        for _, futures in pending:
+            for future in futures:
+                future.cancel()
+        for buffer, futures in pending:
+            for future in futures:
+                if not future.cancelled():
+                    future.exception()
+            self._ring.give(buffer)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, at most `MAX_WORKERS`."""
+    return min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+
+
+def _done(patch: Patch) -> Future[Patch]:
+    future: Future[Patch] = Future()
+    future.set_result(patch)
+    return future

@@ -1,0 +1,53 @@
+"""train: takes loaders, gives MONAI and Lightning objects; on disk: their checkpoints.
+
+`DataModule` hands a store to Lightning; `monai_adapter` joins MONAI's inference and DataLoader with our datasets;
+`train_segmentation` is a whole small training.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .datamodule import DataModule as DataModule
+    from .fit import TrainingReport as TrainingReport
+    from .fit import predict_masks as predict_masks
+    from .fit import train_segmentation as train_segmentation
+    from .monai_adapter import EpochLoader as EpochLoader
+    from .monai_adapter import predict_volume as predict_volume
+    from .monai_adapter import to_stored_order as to_stored_order
+    from .segmentation import SegmentationModule as SegmentationModule
+
+_HOMES = {
+    "DataModule": "datamodule",
+    "EpochLoader": "monai_adapter",
+    "SegmentationModule": "segmentation",
+    "TrainingReport": "fit",
+    "predict_masks": "fit",
+    "predict_volume": "monai_adapter",
+    "to_stored_order": "monai_adapter",
+    "train_segmentation": "fit",
+}
+
+__all__ = [
+    "DataModule",
+    "EpochLoader",
+    "SegmentationModule",
+    "TrainingReport",
+    "predict_masks",
+    "predict_volume",
+    "to_stored_order",
+    "train_segmentation",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
