@@ -44,10 +44,10 @@ docs: $(VENV)/.has-dev
 	@echo; echo '== docs: building into site/, broken references fail'
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: $(VENV)/.has-dev
+bench: $(VENV)/.has-dev $(VENV)-peers/.has-peers
 	@echo; echo '== bench: index and compile$(if $(DATA), on $(DATA), on synthetic patients)'
-	$(BIN)/python -m benchmarks.scan $(if $(DATA),--data $(DATA)) --json benchmarks/results/scan.json
-	$(BIN)/python -m benchmarks.compile $(if $(DATA),--data $(DATA)) --json benchmarks/results/compile.json
+	$(BIN)/python -m benchmarks.scan $(if $(DATA),--data $(DATA)) --peers $(VENV)-peers --json benchmarks/results/scan.json
+	$(BIN)/python -m benchmarks.compile $(if $(DATA),--data $(DATA)) --peers $(VENV)-peers --json benchmarks/results/compile.json
 	$(BIN)/python -m benchmarks.report
 
 test-all: test test-slow test-plain-python test-oldest
@@ -66,7 +66,7 @@ test-oldest: $(VENV)-oldest/.has-oldest
 
 clean:
 	@echo; echo '== clean: environments, caches and built pages'
-	rm -rf $(VENV) $(VENV)-oldest site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-peers site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # --- Environments: rebuilt only when pyproject.toml or constraints.txt change ---------------------------------------
 
@@ -84,6 +84,12 @@ $(VENV)/.has-dev: $(PROJECT) | $(BIN)/python
 	@echo; echo '== environment: installing the package with what its development needs into $(VENV) (minutes on first use)'
 	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.has-train
+
+$(VENV)-peers/.has-peers: benchmarks/requirements.txt
+	@echo; echo '== environment: installing the programs to compare with into $(VENV)-peers'
+	$(PYTHON) -m venv $(VENV)-peers
+	$(VENV)-peers/bin/python -m pip install -qq -r benchmarks/requirements.txt
+	@touch $@
 
 $(VENV)-oldest/.has-oldest: pyproject.toml scripts/oldest_requirements.py
 	@echo; echo '== environment: installing the oldest allowed versions into $(VENV)-oldest'

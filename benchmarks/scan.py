@@ -1,0 +1,105 @@
+"""Index a folder of DICOM: headers to a table of series. Peers: med-imagetools' crawler, a loop with pydicom.
+
+python -m benchmarks.scan [--data DIR] [--json FILE]
+"""
+
+import csv
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from medimagenet import open_index
+
+from . import measure, rows
+from .datasets import Dataset, datasets
+from .measure import Contender
+
+AREA = "scan"
+PYDICOM = str(Path(__file__).parent / "peers" / "pydicom_index.py")
+GOAL = 1.0  # slower than no peer
+Series = set[tuple[str, str, int]]
+"""UID, modality, number of instances."""
+
+
+def main() -> None:
+    options = rows.options(__doc__)
+    imgtools = measure.imgtools(options.peers)
+    results, notes = [], []
+    with tempfile.TemporaryDirectory() as name, datasets(options.data, Path(name)) as found:
+        for dataset in found:
+            results += _rows(dataset, Path(name), imgtools, options.rounds)
+            notes.append(f"{dataset.name}: {dataset.about}; {dataset.files:,} files.")
+    notes.append("All found the same series: UID, modality, number of instances.")
+    extra = {} if imgtools is None else {"med-imagetools": measure.imgtools_version(imgtools)}
+    rows.finish(AREA, results, notes, extra, options.json)
+
+
+def _rows(dataset: Dataset, work: Path, imgtools: str | None, rounds: int) -> list[dict]:
+    place = work / f"scan-{dataset.name}"
+    place.mkdir()
+    contenders, readers = _contenders(dataset, place, imgtools)
+    first = measure.run(contenders[0])
+    for contender in contenders[1:]:
+        measure.run(contender)
+    _check_equal({contender.who: readers[contender.who]() for contender in contenders})
+    measured = measure.measure(contenders, rounds)
+    seconds = {who: value.seconds for who, value in measured.items()}
+    memory = {who: value.peak_bytes / 2**20 for who, value in measured.items()}
+    return [
+        *rows.compare(AREA, f"index {dataset.name}: time", seconds, "s", GOAL),
+        *rows.compare(AREA, f"index {dataset.name}: peak memory", memory, "MiB", GOAL),
+        rows.alone(AREA, f"index {dataset.name}: time of the first run", first, "s"),
+    ]
+
+
+def _contenders(
+    dataset: Dataset, place: Path, imgtools: str | None
+) -> tuple[list[Contender], dict[str, Callable[[], Series]]]:
+    ours, loop, crawl = place / "ours.parquet", place / "pydicom.csv", place / "imgtools"
+    folder = str(dataset.folder)
+    own_cache = {"MEDIMAGENET_CACHE_DIR": str(place / "cache")}  # empty in the first run
+    contenders = [
+        Contender(
+            who=rows.OURS,
+            command=[measure.our_program(), "index", folder, "-o", str(ours)],
+            prepare=partial(ours.unlink, missing_ok=True),
+            environment=own_cache,
+        ),
+        Contender(who="pydicom", command=[sys.executable, PYDICOM, folder, str(loop)]),
+    ]
+    if imgtools is not None:
+        command = [imgtools, "index", "--dicom-dir", folder, "--output-dir", str(crawl), "--n-jobs"]
+        forget = partial(shutil.rmtree, crawl, ignore_errors=True)
+        cores = str(measure.machine()["cores"])
+        contenders.append(Contender(who="med-imagetools", command=[*command, cores], prepare=forget))
+    return contenders, {
+        rows.OURS: partial(_our_series, ours),
+        "pydicom": partial(_csv_series, [loop], "n_instances"),
+        "med-imagetools": lambda: _csv_series(crawl.rglob("index.csv"), "instances"),
+    }
+
+
+def _our_series(path: Path) -> Series:
+    return {(row["SeriesInstanceUID"], row["Modality"], row["n_instances"]) for row in open_index(path).rows()}
+
+
+def _csv_series(paths: Iterable[Path], count: str) -> Series:
+    found = set()
+    for path in paths:
+        with path.open(newline="") as file:
+            found |= {(row["SeriesInstanceUID"], row["Modality"], int(row[count])) for row in csv.DictReader(file)}
+    return found
+
+
+def _check_equal(series: dict[str, Series]) -> None:
+    for who, found in series.items():
+        difference = found ^ series[rows.OURS]
+        if difference:
+            raise SystemExit(f"{who} found other series than {rows.OURS}: {sorted(difference)[:4]} ...")
+
+
+if __name__ == "__main__":
+    main()
