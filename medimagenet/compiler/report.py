@@ -80,7 +80,7 @@ class CompileReport:
     def to_dict(self) -> dict[str, Any]:
         """JSON values: counts, and the rows."""
         states: Sequence[State] = ("written", "unchanged", "skipped", "removed")
-        counts = {state: len(self.of_state(state)) for state in states}
+        counts: dict[str, Any] = {state: len(self.of_state(state)) for state in states}
         return {"store": str(self.path), "seconds": round(self.seconds, 3), **counts, "samples": self.rows()}
 
 

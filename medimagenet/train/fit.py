@@ -6,7 +6,7 @@ none. A net that does not beat both has learned nothing.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,12 @@ import numpy as np
 import torch
 
 from ..errors import StoreError
+from ..loading import VolumeDataset
 from ..store import Store
+from ..viz import write_curves
+from ..volume import Mask
 from .datamodule import DataModule
+from .monai_adapter import to_stored_order
 from .segmentation import SegmentationModule
 
 Progress = Callable[[int, int], None]
@@ -127,6 +131,28 @@ def train_segmentation(
     return module, report
 
 
+def predict_masks(module: SegmentationModule, store: Store, split: str = "val") -> Iterator[tuple[str, Mask]]:
+    """Predict whole volumes of a split.
+
+    Yields
+    ------
+    sample_id, mask : one channel per class, on the grid of the sample's stored image
+    """
+    module.eval()
+    volumes = VolumeDataset(store, split=split)
+    for sample_id, item in zip(store.ids(split), volumes, strict=True):
+        batch = {name: item[name][None] for name in module.hparams["inputs"]}
+        predicted = module.predict_mask(batch)[0]
+        grid = store.array(sample_id).grid
+        yield sample_id, Mask(to_stored_order(predicted, grid), grid, module.classes)
+
+
+def draw_training(report: TrainingReport, path: Path) -> None:
+    """Write a PNG: the loss of each step, and the validation Dice before and after."""
+    scores = {name: [(0, report.dice_before[name]), (report.steps, report.dice_after[name])] for name in report.classes}
+    write_curves(path, loss=list(enumerate(report.losses, start=1)), scores=scores, title="training")
+
+
 def constant_dice(store: Store, split: str) -> dict[str, float]:
     """Per class the mean Dice of the better constant predictor, over the volumes that have the class."""
     scores: dict[str, list[float]] = {name: [] for name in store.classes}
@@ -148,7 +174,7 @@ def _trainer(steps: int | None, seconds: float | None, progress: Progress | None
         accelerator="auto",
         devices=1,
         callbacks=[_Report(steps, seconds, progress)],
-        limit_val_batches=0,  # volumes are validated before and after, not in between: on a CPU that is most of the time
+        limit_val_batches=0,  # validated before and after: on a CPU whole volumes in between would be most of the time
         **QUIET,
     )
 

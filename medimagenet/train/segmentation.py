@@ -9,10 +9,11 @@ from typing import Any
 
 import lightning
 import torch
-from monai.inferers import sliding_window_inference
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from torch import Tensor
+
+from .monai_adapter import predict_volume
 
 
 class SegmentationModule(lightning.LightningModule):
@@ -76,11 +77,7 @@ class SegmentationModule(lightning.LightningModule):
 
     def predict_mask(self, batch: dict[str, Any]) -> Tensor:
         """Whole volumes by sliding window: (N, classes, X, Y, Z), bool."""
-        with torch.no_grad():
-            logits = sliding_window_inference(
-                self._images(batch), tuple(self.hparams["patch_size"]), 4, self.network, overlap=0.25, mode="gaussian"
-            )
-        return torch.as_tensor(logits) > 0
+        return predict_volume(self.network, self._images(batch), self.hparams["patch_size"]) > 0
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Dice of one whole volume."""

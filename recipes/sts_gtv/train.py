@@ -9,8 +9,7 @@ import argparse
 from pathlib import Path
 
 from medimagenet import open_store
-from medimagenet.train import train_segmentation
-from medimagenet.viz import draw_training
+from medimagenet.train import draw_training, train_segmentation
 
 
 def main() -> None:
@@ -30,14 +29,15 @@ def main() -> None:
         inputs=("image", "pt"),
         seed=options.seed,
     )
-    draw_training(report.losses, options.out / "loss.png")
+    draw_training(report, options.out / "loss.png")
     quarter = max(1, len(report.losses) // 4)
     first, last = report.losses[:quarter], report.losses[-quarter:]
     print(f"training loss  {sum(first) / quarter:.3f} (first quarter)  ->  {sum(last) / quarter:.3f} (last quarter)")
     for name in report.classes:
         print(
-            f"validation Dice of {name} on {report.validated} held-out patients: untrained {report.dice_before[name]:.3f}, "
-            f"best constant {report.dice_constant[name]:.3f}, trained {report.dice_after[name]:.3f}"
+            f"validation Dice of {name} on {report.validated} held-out patients: "
+            f"untrained {report.dice_before[name]:.3f}, best constant {report.dice_constant[name]:.3f}, "
+            f"trained {report.dice_after[name]:.3f}"
         )
 
 
