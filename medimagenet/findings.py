@@ -41,6 +41,7 @@ SEVERITY: dict[str, Severity] = {
     "no_reference": Severity.WARNING,
     "referenced_by_frame": Severity.WARNING,
     "other_annotation": Severity.INFO,
+    "other_image": Severity.INFO,
     # geometry of a stack (tolerances: IDC's volume_geometry_index)
     "missing_slices": Severity.ERROR,
     "duplicate_slices": Severity.ERROR,

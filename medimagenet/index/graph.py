@@ -1,0 +1,85 @@
+"""The reference graph of an index: which rows an annotation was made from, directly and through others."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from .links import ANNOTATIONS
+
+Row = Mapping[str, Any]
+
+
+def nearness(one: Row, other: Row) -> int:
+    """How many folders the paths of two rows share, from the root on."""
+    shared = 0
+    for part, other_part in zip(PurePath(one["uri"]).parts, PurePath(other["uri"]).parts, strict=False):
+        if part != other_part:
+            break
+        shared += 1
+    return shared
+
+
+def preference(row: Row, towards: Row) -> tuple[Any, ...]:
+    """Sort key of candidates that could belong to `towards`, the best first."""
+    return (
+        row["PatientID"] != towards["PatientID"],
+        row["StudyInstanceUID"] != towards["StudyInstanceUID"],
+        -nearness(row, towards),
+        -row["n_instances"],
+        -len(row["roi_names"] or ()),
+        row["SeriesInstanceUID"],
+        row["key"],
+    )
+
+
+class Graph:
+    """What each annotation of an index was made from.
+
+    Parameters
+    ----------
+    rows
+        Rows of an index. Their order does not matter.
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows = list(rows)
+        self._by_series: dict[str, list[Row]] = defaultdict(list)
+        self._by_instance: dict[str, list[Row]] = defaultdict(list)
+        self._by_frame: dict[tuple[str | None, str], list[Row]] = defaultdict(list)
+        for row in self.rows:
+            self._by_series[row["SeriesInstanceUID"]].append(row)
+            if row["SOPInstanceUID"]:
+                self._by_instance[row["SOPInstanceUID"]].append(row)
+            if row["FrameOfReferenceUID"]:
+                self._by_frame[row["PatientID"], row["FrameOfReferenceUID"]].append(row)
+        self._sources = {row["key"]: self._find_sources(row) for row in self.rows if row["Modality"] in ANNOTATIONS}
+
+    def sources(self, row: Row) -> list[Row]:
+        """The rows that an annotation references directly: of each UID the nearest row."""
+        return self._sources.get(row["key"], [])
+
+    def origins(self, row: Row) -> dict[str, Row]:
+        """The rows that an annotation was made from, directly and through others, by key."""
+        found: dict[str, Row] = {}
+        waiting = self.sources(row)
+        while waiting:
+            found.update((source["key"], source) for source in waiting)
+            waiting = [deeper for source in waiting for deeper in self.sources(source) if deeper["key"] not in found]
+        return found
+
+    def in_frame(self, row: Row, modality: str) -> list[Row]:
+        """Rows of a modality with the patient and frame of reference of `row`, which is not among them."""
+        frame = self._by_frame.get((row["PatientID"], row["FrameOfReferenceUID"] or ""), [])
+        return [other for other in frame if other["Modality"] == modality and other["key"] != row["key"]]
+
+    def _find_sources(self, row: Row) -> list[Row]:
+        targets = [self._by_instance.get(uid, []) for uid in row["referenced_instances"] or ()]
+        if not any(targets):
+            targets = [self._by_series.get(uid, []) for uid in row["referenced_series"] or ()]
+        return [best for candidates in targets if (best := _nearest(candidates, row)) is not None]
+
+
+def _nearest(candidates: Sequence[Row], row: Row) -> Row | None:
+    others = [candidate for candidate in candidates if candidate["key"] != row["key"]]
+    return min(others, key=lambda candidate: preference(candidate, row), default=None)

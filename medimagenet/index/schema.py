@@ -1,0 +1,57 @@
+"""The columns of an index and their version.
+
+What the columns mean is said at the fields of `SeriesRecord`, which have the same names. A reader refuses a version
+that is newer than its own; an older one it reads.
+"""
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pyarrow as pa
+
+from .._version import __version__
+from ..sources.base import SeriesRecord
+
+INDEX_VERSION = 1
+
+METADATA_KEY = b"medimagenet"
+"""Where the Parquet file says what it is: JSON with `index_version` and `created_by`, nothing that depends on time."""
+
+_TEXTS = pa.list_(pa.string())
+_FINDING = pa.struct(
+    [
+        ("code", pa.string()),
+        ("severity", pa.string()),
+        ("message", pa.string()),
+        ("numbers", pa.string()),  # JSON: the figures differ from code to code
+    ]
+)
+_TYPES = {
+    "SliceThickness": pa.float64(),
+    "files": _TEXTS,
+    "n_instances": pa.int64(),
+    "size_bytes": pa.int64(),
+    "referenced_series": _TEXTS,
+    "referenced_instances": _TEXTS,
+    "roi_names": _TEXTS,
+    "shape": pa.list_(pa.int32()),
+    "spacing_mm": pa.list_(pa.float64()),
+    "findings": pa.list_(_FINDING),
+}
+
+SCHEMA = pa.schema([(field.name, _TYPES.get(field.name, pa.string())) for field in fields(SeriesRecord)])
+"""One column per field of `SeriesRecord`, in that order; text unless it is a number or a list."""
+
+
+def file_metadata() -> dict[bytes, bytes]:
+    """What a file of this version carries in its schema."""
+    text = json.dumps({"index_version": INDEX_VERSION, "created_by": f"medimagenet {__version__}"}, sort_keys=True)
+    return {METADATA_KEY: text.encode()}
+
+
+def to_row(record: SeriesRecord) -> dict[str, Any]:
+    """The values of one record, as the columns hold them."""
+    row = {field.name: getattr(record, field.name) for field in fields(SeriesRecord)}
+    row["findings"] = [finding.to_row() for finding in record.findings]
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in row.items()}
