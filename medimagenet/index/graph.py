@@ -53,7 +53,14 @@ class Graph:
                 self._by_instance[row["SOPInstanceUID"]].append(row)
             if row["FrameOfReferenceUID"]:
                 self._by_frame[row["PatientID"], row["FrameOfReferenceUID"]].append(row)
-        self._sources = {row["key"]: self._find_sources(row) for row in self.rows if row["Modality"] in ANNOTATIONS}
+        self.modalities = {row["Modality"] for row in self.rows}
+        annotations = [row for row in self.rows if row["Modality"] in ANNOTATIONS]
+        self._sources = {row["key"]: self._find_sources(row) for row in annotations}
+        self._annotated = {
+            (row["Modality"], origin["SeriesInstanceUID"])
+            for row in annotations
+            for origin in self.origins(row).values()
+        }
 
     def sources(self, row: Row) -> list[Row]:
         """The rows that an annotation references directly: of each UID the nearest row."""
@@ -67,6 +74,10 @@ class Graph:
             found.update((source["key"], source) for source in waiting)
             waiting = [deeper for source in waiting for deeper in self.sources(source) if deeper["key"] not in found]
         return found
+
+    def is_annotated(self, row: Row, modality: str) -> bool:
+        """Whether an annotation of this modality was made from a series of this UID, be it another copy of it."""
+        return (modality, row["SeriesInstanceUID"]) in self._annotated
 
     def in_frame(self, row: Row, modality: str) -> list[Row]:
         """Rows of a modality with the patient and frame of reference of `row`, which is not among them."""

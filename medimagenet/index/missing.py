@@ -12,8 +12,7 @@ def lead_reason(graph: Graph, lead: Row, absent: Sequence[str]) -> str:
 
 
 def _absence(graph: Graph, lead: Row, modality: str) -> str:
-    rows = [row for row in graph.rows if row["Modality"] == modality]
-    if not rows:
+    if modality not in graph.modalities:
         return f"no {modality} in the index"
     if modality not in ANNOTATIONS:
         if not lead["FrameOfReferenceUID"]:
@@ -21,8 +20,7 @@ def _absence(graph: Graph, lead: Row, modality: str) -> str:
                 f"the {lead['Modality']} has no FrameOfReferenceUID (0020,0052), by which its {modality} would be found"
             )
         return f"no {modality} has the frame of reference of the {lead['Modality']}"
-    uid = lead["SeriesInstanceUID"]
-    if any(origin["SeriesInstanceUID"] == uid for row in rows for origin in graph.origins(row).values()):
+    if graph.is_annotated(lead, modality):
         return f"the {modality} belongs to another copy of the {lead['Modality']}, nearer to it in the folder tree"
     beside = graph.in_frame(lead, modality)
     if beside:

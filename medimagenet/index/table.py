@@ -105,13 +105,12 @@ class Index:
             for name in ("series", "index"):
                 connection.register(name, self.table)
             answer = connection.sql(query)
+            if answer is None:
+                raise ValueError(f"query gives no rows; an index is not changed by queries: {query}")
+            return answer.to_arrow_table()
         except duckdb.Error as error:
             columns = ", ".join(self.table.column_names)
             raise ValueError(f"query failed: {error}\nquery: {query}\ntable series has columns {columns}") from error
-        else:
-            if answer is None:
-                raise ValueError(f"query gives no rows, an index is not changed by queries: {query}")
-            return answer.to_arrow_table()
         finally:
             connection.close()
 
