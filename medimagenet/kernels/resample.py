@@ -13,8 +13,8 @@ Inside, and within half a voxel of the border, the nearest edge voxel is continu
 
 Linear interpolation of whole numbers is rounded half to even and saturated to the range of the type; it is computed
 in float32 where that holds every value of the type (8 and 16 bit, float32), else in float64. Nearest takes
-``floor(index + 0.5)``: a tie goes to the higher index, as in ITK. The value between a and b is ``a + w (b - a)``, so
-that constants come out exactly.
+``floor(index + 0.5)``: a tie goes to the higher index, as in ITK. The value between a and b is ``a + w (b - a)``: a
+constant comes out exactly, and nan reaches every voxel that it is a neighbour of, also at w = 0.
 """
 
 from collections.abc import Callable

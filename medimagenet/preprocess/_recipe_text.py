@@ -12,6 +12,7 @@ from ..errors import RecipeError
 
 Place = tuple[int | str, ...]
 _VALUE_ERROR = "Value error, "  # what pydantic puts before the message of a ValueError
+_QUOTES = "values that hold any of ? * & ! % @ [ ] { } : # need quotes"  # as patterns of ROI names often do
 _SHOWN = 60  # characters of a wrong value that an error repeats
 
 
@@ -90,7 +91,9 @@ def parse(text: str, source: str) -> Document:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise RecipeError(f"{source}{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
+        raise RecipeError(
+            f"{source}{where}: not YAML: {getattr(error, 'problem', None) or error}; {_QUOTES}"
+        ) from error
     finally:
         loader.dispose()
     return Document(source, values, node)
