@@ -5,6 +5,7 @@ A patient's files appear in their folder all at once, or not at all. The same ar
 
 import importlib
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..geometry import Grid
+from ..geometry import Grid, Triple
 from .defects import DEFECTS
 from .phantom import Phantom, random_phantom
 from .scene import Scene
@@ -32,13 +33,13 @@ WRITERS: Mapping[str, str] = {
 """Module that writes each modality, in the order of writing: each refers only to those before it. Imported when asked
 for, as highdicom takes a second."""
 NEEDS = {"RTDOSE": "RTPLAN", "RTPLAN": "RTSTRUCT"}
-COARSER: Mapping[str, tuple[float, float, float]] = {
+COARSER: Mapping[str, Triple] = {
     "CT": (1.0, 1.0, 1.0),
     "MR": (1.25, 1.25, 1.0),
     "PT": (1.75, 1.75, 1.0),
     "RTDOSE": (2.0, 2.0, 1.0),
 }
-"""Voxel size against the patient's grid, x, y, z, so that resampling has something to do."""
+"""Voxel size against the leading image's, x, y, z, of what does not lead, so that resampling has something to do."""
 
 
 def write_patient(
@@ -59,8 +60,8 @@ def write_patient(
     Parameters
     ----------
     folder : made when it does not exist
-    grid : the leading image's, right-handed; an oblique `direction` gives an oblique series. Default 64 x 64 x 32
-        voxels of 6 x 6 x 8 mm.
+    grid : the leading image's (the first of the modalities), right-handed; an oblique `direction` gives an oblique
+        series. Default 64 x 64 x 32 voxels of 6 x 6 x 8 mm.
     grids : by modality, for those that should not have a grid derived from `grid` (see `COARSER`)
     phantom : default `random_phantom` of the grid and the seed
     modalities : of CT, MR, PT, RTSTRUCT, SEG, RTPLAN, RTDOSE. What one of them refers to is written too: RTDOSE
@@ -73,15 +74,17 @@ def write_patient(
     Raises
     ------
     ValueError
-        An unknown modality or defect, or a grid that is left-handed.
+        An unknown modality or defect, a left-handed grid, noise below 0, an ID that is no folder name.
     FileExistsError
         The patient's folder exists.
     """
     target = Path(folder) / patient_id
     wanted = complete_modalities(modalities)
     grid = grid or DEFAULT_GRID
-    own = {modality: _coarser(grid, modality) for modality in COARSER if modality in wanted} | dict(grids or {})
+    coarser = {modality: _coarser(grid, factors) for modality, factors in COARSER.items()}
+    own = {**coarser, wanted[0]: grid, **(grids or {})}
     annotated = tuple(annotate) if annotate is not None else wanted[:1]
+    _check_identity(patient_id, noise)
     _check(own, wanted, annotated, defects)
     if target.exists():
         raise FileExistsError(f"{target} exists: choose another folder, or remove it")
@@ -90,7 +93,7 @@ def write_patient(
         patient_id=patient_id,
         folder=target.with_name(f".{patient_id}.{os.getpid()}.part"),
         phantom=phantom,
-        grids={modality: own[modality] for modality in (*wanted, "RTDOSE") if modality in own},
+        grids={modality: own[modality] for modality in wanted if modality in own},
         noise=float(noise),
         seed=seed,
         dose=_dose_field(phantom),
@@ -117,9 +120,8 @@ def complete_modalities(modalities: Sequence[str]) -> tuple[str, ...]:
     return (*images, *(modality for modality in WRITERS if modality in wanted and modality not in IMAGES))
 
 
-def _coarser(grid: Grid, modality: str) -> Grid:
-    """The grid of `modality`: the same centre and nearly the same field of view in larger voxels."""
-    factors = COARSER[modality]
+def _coarser(grid: Grid, factors: Triple) -> Grid:
+    """A grid of the same centre and nearly the same field of view whose voxels are larger by `factors`."""
     if factors == (1.0, 1.0, 1.0):
         return grid
     size = [max(1, round(n / f)) for n, f in zip(grid.size, factors, strict=True)]
@@ -128,6 +130,13 @@ def _coarser(grid: Grid, modality: str) -> Grid:
     middle = grid.to_patient((np.asarray(grid.size) - 1) / 2)
     corner = np.round(middle - steps @ ((np.asarray(size) - 1) / 2), 3).tolist()
     return Grid.from_dict({"size": size, "spacing": spacing, "origin": corner, "direction": grid.direction})
+
+
+def _check_identity(patient_id: str, noise: float) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", patient_id):
+        raise ValueError(f"patient_id must be 1 to 64 letters, digits, - or _: it names a folder; got {patient_id!r}")
+    if not 0.0 <= noise < float("inf"):
+        raise ValueError(f"noise must be 0 or more, got {noise}")
 
 
 def _check(grids: Mapping[str, Grid], wanted: Sequence[str], annotated: Sequence[str], defects: Sequence[str]) -> None:

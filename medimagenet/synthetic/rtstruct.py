@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.charset import default_encoding
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -109,6 +110,7 @@ def contour_item(points: NDArray[np.float64], *images: Dataset, kind: str = "CLO
         item.ContourImageSequence = list(images)
     item.ContourGeometricType = kind
     item.NumberOfContourPoints = len(points)
+    item.set_original_encoding(True, True, default_encoding)  # so that the raw text is written as it is
     text = contour_text(points).encode()
     item[CONTOUR_DATA] = RawDataElement(CONTOUR_DATA, "DS", len(text), text, 0, True, True)
     return item
