@@ -1,0 +1,164 @@
+"""The whole of a recipe on small cases: what comes out is on one grid, and says how it came about."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import medimagenet.preprocess as package
+from medimagenet.geometry import Grid
+from medimagenet.preprocess import Recipe, preprocess, steps_of
+from medimagenet.preprocess.steps import crop_box
+from medimagenet.volume import Case, Mask, Normalization, Volume
+
+CT = Grid((20, 18, 10), (1.0, 1.0, 3.0), (-10.0, 9.0, 20.0), ((1, 0, 0), (0, -1, 0), (0, 0, -1)))  # upside down
+PT = Grid((14, 14, 16), (2.0, 2.0, 2.2), (-12.0, -12.0, -10.0))
+
+
+def case_of(**changes):
+    inside = np.linalg.norm((np.indices(CT.shape) - 5).T * [2, 1, 1], axis=-1).T < 5
+    regions = np.stack([inside, np.roll(inside, 6, axis=2)])
+    fields = {
+        "images": {
+            "CT": Volume(np.where(inside, 60, -1000).astype(np.int16), CT, "HU"),
+            "PT": Volume(np.indices(PT.shape).sum(axis=0, dtype=np.float32), PT, "SUVbw g/ml"),
+        },
+        "mask": Mask(regions, CT, ("GTV-1", "Lung")),
+        **changes,
+    }
+    return Case(sample_id="s", patient_id="p", **fields)
+
+
+def recipe_of(**changes):
+    values = {
+        "name": "r",
+        "modalities": ["CT", "PT", "RTSTRUCT"],
+        "rois": {"tumour": ["gtv.*"], "lung": ["lung"]},
+        "spacing": [1.5, None, 1.5],
+        "images": {
+            "CT": {"normalize": {"kind": "window", "low": -160, "high": 240}},
+            "PT": {"normalize": {"kind": "zscore"}},
+        },
+        "crop": {"kind": "mask", "margin_mm": 2},
+        **changes,
+    }
+    return Recipe.from_dict({key: value for key, value in values.items() if value is not None})
+
+
+def test_everything_is_on_the_leading_grid():
+    found = preprocess(case_of(), recipe_of())
+    image, pet, mask = found.images["CT"], found.images["PT"], found.mask
+    assert image.grid.orientation == "LPS"
+    assert image.grid.spacing == (1.5, 1.0, 1.5)
+    assert image.grid == pet.grid == mask.grid
+    assert (image.array.dtype, pet.array.dtype, mask.array.dtype) == (np.int16, np.float32, np.bool_)
+    assert mask.names == ("tumour", "lung")
+    assert image.normalization == Normalization(low=-160, high=240, subtract=-160, divide=400)
+
+
+def test_a_point_of_the_patient_keeps_its_class_and_value():
+    found = preprocess(case_of(), recipe_of())
+    for name, index in (("tumour", (5, 5, 5)), ("lung", (11, 5, 5))):
+        x, y, z = np.rint(found.mask.grid.to_index(CT.to_patient(index))).astype(int)
+        assert found.mask[name][z, y, x]
+    x, y, z = np.rint(found.mask.grid.to_index(CT.to_patient((5, 5, 5)))).astype(int)
+    assert found.images["CT"].array[z, y, x] == 60
+
+
+def test_provenance_is_the_steps_in_order_as_json():
+    recipe = recipe_of()
+    found = preprocess(case_of(), recipe)
+    names = [entry["step"] for entry in found.provenance]
+    assert names == [type(step).__name__ for step in steps_of(recipe)]
+    expected = "CheckFinite SelectRois Orient Resample ResampleTo CropMask CheckMask Normalize Normalize"
+    assert names == expected.split()
+    assert json.loads(json.dumps(found.provenance)) == list(found.provenance)
+
+
+def test_the_crop_leads_back_to_the_grid_before_it():
+    recipe = recipe_of()
+    whole = preprocess(case_of(), recipe_of(crop={"kind": "none"}))
+    found = preprocess(case_of(), recipe)
+    start, size = crop_box(found.provenance)
+    assert found.mask.grid == whole.mask.grid.crop(start, size)
+    assert crop_box(whole.provenance) is None
+
+
+def test_images_that_no_one_asked_for_are_left_out():
+    found = preprocess(case_of(), recipe_of(modalities=["CT", "RTSTRUCT"], images=None))
+    assert list(found.images) == ["CT"]
+
+
+def test_a_case_without_annotation_passes():
+    found = preprocess(case_of(mask=None), recipe_of(crop=None))
+    assert found.mask is None
+    assert found.all_findings() == ()
+
+
+def test_the_same_case_gives_the_same_bits():
+    one, two = (preprocess(case_of(), recipe_of()) for _ in range(2))
+    assert one.images["PT"].array.tobytes() == two.images["PT"].array.tobytes()
+    assert one.provenance == two.provenance
+
+
+@pytest.mark.parametrize(
+    ("changes", "recipe", "codes", "action"),
+    [
+        ({}, {"rois": {"heart": ["heart"]}, "crop": None}, ["roi_matches_nothing"], "skip"),
+        (
+            {},
+            {"rois": {"heart": ["heart"]}, "crop": None, "on_missing_class": "empty"},
+            ["roi_matches_nothing"],
+            "keep",
+        ),
+        ({}, {"rois": {"heart": ["heart"]}, "crop": None, "on_missing_class": "fail"}, ["roi_matches_nothing"], "fail"),
+        ({}, {"rois": {"a": ["lung"], "b": ["lung"]}, "label": "map"}, ["overlapping_classes"], "keep"),
+    ],
+)
+def test_what_is_unusual_is_found(changes, recipe, codes, action):
+    chosen = recipe_of(**recipe)
+    found = preprocess(case_of(**changes), chosen).all_findings()
+    assert [finding.code for finding in found] == codes
+    assert chosen.action(found) == action
+
+
+def test_voxels_that_are_not_finite_skip_the_sample():
+    case = case_of()
+    case.images["PT"].array[3, 3, 3] = np.nan
+    found = preprocess(case, recipe_of())
+    assert [finding.code for finding in found.all_findings()] == ["not_finite"]
+    assert recipe_of().action(found.all_findings()) == "skip"
+    assert recipe_of(findings={"not_finite": "keep"}).action(found.all_findings()) == "keep"
+
+
+def test_a_region_lost_between_coarse_voxels_is_an_empty_mask():
+    regions = np.zeros((2, *CT.shape), bool)
+    regions[0, 5, 5, 5] = True
+    regions[1, 4:8, 4:12, 4:12] = True
+    found = preprocess(case_of(mask=Mask(regions, CT, ("gtv", "lung"))), recipe_of(spacing=[4, 4, 4]))
+    assert [finding.code for finding in found.all_findings()] == ["empty_mask"]
+
+
+def test_an_image_that_is_missing_is_named():
+    case = case_of(images={"PT": case_of().images["PT"]})
+    with pytest.raises(ValueError, match="recipe 'r' needs CT; the case has PT"):
+        preprocess(case, recipe_of())
+
+
+def test_public_names_are_sorted_and_bound():
+    assert package.__all__ == sorted(package.__all__)
+    assert all(hasattr(package, name) for name in package.__all__)
+    assert set(dir(package)) == set(package.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'absent'"):
+        _ = package.absent
+
+
+def test_a_recipe_needs_no_compiler():
+    code = (
+        "import sys; from medimagenet.preprocess import Recipe; Recipe.from_yaml('{name: a, modalities: [CT]}');"
+        "print([name for name in ('numba', 'SimpleITK', 'pydicom', 'torch') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
