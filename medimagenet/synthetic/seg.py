@@ -72,3 +72,5 @@ def _fix_what_varies(ds: Dataset, scene: Scene, role: str) -> None:
     dimension = scene.uid(role, "dimension")
     for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimension
+    for item in ds.get("ContributingEquipmentSequence", []):  # highdicom itself, in its newer versions
+        item.ContributionDateTime = STUDY_DATE + SERIES_TIME

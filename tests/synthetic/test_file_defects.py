@@ -29,11 +29,12 @@ def test_truncated_file(planted):
     assert max(sizes[:4]) - sizes[4] >= 14 * 16 - 8  # text in the headers differs by a few bytes
 
 
+@pytest.mark.filterwarnings("ignore:End of file reached")
 def test_unreadable_file(planted):
     path = planted("unreadable_file").paths["CT"][4]
     assert path.read_bytes()[128:132] == b"DICM"
-    with pytest.raises(Exception, match=r".+"):
-        pydicom.dcmread(path).SOPInstanceUID  # noqa: B018  (reading is the test)
+    with pytest.raises((AttributeError, InvalidDicomError)):  # nothing that identifies an image is left
+        _ = pydicom.dcmread(path).SOPInstanceUID
 
 
 def test_not_dicom(planted):
