@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -70,3 +71,85 @@ def require_program() -> Callable[[str], str]:
         return str(path)
 
     return require
+
+
+@pytest.fixture(scope="session")
+def small_store(tmp_path_factory) -> Path:
+    """A real store of nine small samples (five train, two val, two test); see `write_small_store`."""
+    return write_small_store(tmp_path_factory.mktemp("stores") / "small.zarr")
+
+
+@pytest.fixture(scope="session")
+def small_sample():
+    """Function of a sample's number that gives what `small_store` holds of it: arrays and foreground points."""
+    return make_small_sample
+
+
+SIZES = ((31, 28, 19), (24, 40, 22), (36, 30, 12), (28, 33, 25), (33, 26, 21))  # x, y, z
+TILT = ((0.9, -0.3, 0.316227766016838), (0.316227766016838, 0.948683298050514, 0.0), (-0.3, 0.1, 0.948683298050514))
+GRIDS = {
+    "upright": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    "sagittal": ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, -1.0, 0.0)),  # x to posterior, y to inferior, z to left
+    "oblique": TILT,
+}
+
+
+def write_small_store(path: Path, *, splits: str = "tttttvvee", codec: str = "blosc-lz4") -> Path:
+    """Write samples s00, s01, ...: random int16 image, float32 pt, label with two channels, on grids of many kinds.
+
+    The second class is absent from s01, both are absent from s02. `splits` has a letter per sample: train, val, tEst.
+    """
+    from medimagenet.store import SampleData, StoreConfig, StoredArray, create_store
+
+    writer = create_store(
+        path,
+        recipe={"name": "small"},
+        recipe_hash="0" * 64,
+        classes=("organ", "tumor"),
+        label_kind="channels",
+        index_version="1",
+        config=StoreConfig(chunk=16, codec=codec),
+    )
+    names = {"t": "train", "v": "val", "e": "test"}
+    rows = []
+    for number, letter in enumerate(splits):
+        arrays, points = make_small_sample(number)
+        stored = {name: StoredArray(**fields) for name, fields in arrays.items()}
+        series = [{"modality": "CT", "series_uid": f"1.2.{number}"}, {"modality": "PT", "series_uid": f"1.3.{number}"}]
+        row = {"patient_id": f"p{number:02d}", "split": names[letter], "series": series}
+        rows.append(
+            writer.write_sample(SampleData(sample_id=f"s{number:02d}", arrays=stored, foreground=points, row=row))
+        )
+    writer.commit(rows)
+    writer.finish("", {})
+    return path
+
+
+def make_small_sample(number: int) -> tuple[dict, dict]:
+    """Arrays and foreground points of sample `number` of `write_small_store`."""
+    from medimagenet.geometry import Grid
+    from medimagenet.kernels.foreground import foreground_points
+    from medimagenet.volume import Normalization
+
+    random = np.random.default_rng(number)
+    kind = ("upright", "sagittal", "oblique")[number % 3]
+    grid = Grid(SIZES[number % len(SIZES)], (0.9, 1.1, 2.5 + number), (-40.0 + number, 12.5, -100.0), GRIDS[kind])
+    z, y, x = grid.shape
+    label = np.zeros((2, z, y, x), dtype=np.uint8)
+    if number != 2:
+        label[0, z // 3 : 2 * z // 3, y // 4 : y // 2, 1 : x // 2] = 1
+    if number not in (1, 2):
+        label[1, z // 2 : z // 2 + 3, y // 3 : y // 3 + 4, x // 3 : x // 3 + 5] = 1
+    image = random.integers(-1000, 2000, (1, z, y, x)).astype(np.int16)
+    image += 500 * label[:1].astype(np.int16)
+    pt = random.gamma(2, 2, (1, z, y, x)).astype(np.float32)
+    arrays = {
+        "image": {
+            "array": image,
+            "grid": grid,
+            "normalization": Normalization(low=-900, high=1500, subtract=100, divide=400),
+        },
+        "label": {"array": label, "grid": grid},
+        "pt": {"array": pt, "grid": grid},
+    }
+    return arrays, {name: foreground_points(label[k]) for k, name in enumerate(("organ", "tumor"))}

@@ -1,7 +1,7 @@
 """How a stored array is turned into what training wants, and where the voxels are then.
 
 Stored arrays are (C, Z, Y, X). An item's axes are those of a code such as "RAS" in its order, so that "RAS" is
-(C, X, Y, Z) with x running to the patient's right... exactly as MONAI's ``Orientationd`` leaves it; or, for None, the
+(C, X, Y, Z) with x running to the patient's right, exactly as MONAI's ``Orientationd`` leaves it; or, for None, the
 store's own (C, Z, Y, X).
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..geometry import Grid, Size, Triple
+from ..geometry import Grid, Size
 
 Flips = tuple[bool, bool, bool]
 
@@ -74,9 +74,3 @@ def whole_shape(grid: Grid, turn: Turn) -> Size:
     """Voxels along the axes of an item that is the whole volume."""
     sizes = [grid.size[axis] for axis in turn.axes]
     return sizes[0], sizes[1], sizes[2]
-
-
-def spacing_of(affine: NDArray[np.float64]) -> Triple:
-    """Distance of voxels along each axis of an affine, mm."""
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    return float(lengths[0]), float(lengths[1]), float(lengths[2])
