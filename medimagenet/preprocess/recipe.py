@@ -243,8 +243,6 @@ class Recipe(_Section):
             raise ValueError("a modality is named twice")
         if not modalities or modalities[0] not in IMAGE_MODALITIES:
             raise ValueError(f"the first modality leads and must be an image: one of {', '.join(IMAGE_MODALITIES)}")
-        if len([modality for modality in modalities if modality in ANNOTATION_MODALITIES]) > 1:
-            raise ValueError(f"a sample has one annotation: name one of {', '.join(ANNOTATION_MODALITIES)}")
         return modalities
 
     @field_validator("rois", mode="before")
@@ -300,9 +298,9 @@ class Recipe(_Section):
         return tuple(modality for modality in self.modalities if modality in IMAGE_MODALITIES)
 
     @property
-    def annotation_modality(self) -> str | None:
-        """The modality that masks come from, None where the recipe has none."""
-        return next((modality for modality in self.modalities if modality in ANNOTATION_MODALITIES), None)
+    def annotation_modalities(self) -> tuple[str, ...]:
+        """Modalities that masks come from."""
+        return tuple(modality for modality in self.modalities if modality in ANNOTATION_MODALITIES)
 
     def action_for(self, code: str) -> Action:
         """What a finding of this code does to its sample."""
@@ -396,8 +394,8 @@ def _check_classes(rois: Mapping[str, tuple[str, ...]]) -> None:
 
 
 def _check_annotation(modalities: tuple[str, ...], rois: Mapping[str, tuple[str, ...]]) -> None:
-    annotation = next((modality for modality in modalities if modality in ANNOTATION_MODALITIES), None)
-    if annotation and not rois:
-        raise ValueError(f"{annotation} is in modalities, so rois must say which ROI names make which class")
-    if rois and not annotation:
+    annotations = [modality for modality in modalities if modality in ANNOTATION_MODALITIES]
+    if annotations and not rois:
+        raise ValueError(f"{annotations[0]} is in modalities, so rois must say which ROI names make which class")
+    if rois and not annotations:
         raise ValueError(f"rois need an annotation: add one of {', '.join(ANNOTATION_MODALITIES)} to modalities")

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 import medimagenet.preprocess as package
 from medimagenet.geometry import Grid
@@ -162,3 +163,29 @@ def test_a_recipe_needs_no_compiler():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.realdata
+def test_a_real_patient_comes_out_as_simpleitk_resamples_him(realdata):
+    folder = realdata / "sts_reference" / "STS_001"
+    images = {
+        name: Volume.from_sitk(sitk.ReadImage(str(folder / f"{file}_image.nii.gz")))
+        for name, file in (("CT", "CT"), ("PT", "PET"))
+    }
+    images["CT"] = images["CT"].with_array(images["CT"].array.astype(np.int16))
+    region = Volume.from_sitk(sitk.ReadImage(str(folder / "CT_mask.nii.gz")))
+    mask = Mask(region.array[np.newaxis] > 0, region.grid, ("GTV_Mass_CT",))
+    case = Case(sample_id="s", patient_id="p", images=images, mask=mask)
+    recipe = recipe_of(rois={"gtv": ["gtv.*"]}, spacing=[2, 2, None], crop={"kind": "mask", "margin_mm": 30})
+
+    found = preprocess(case, recipe)
+
+    grid = found.mask.grid
+    reference = Volume(np.zeros(grid.shape, np.uint8), grid).to_sitk()
+    for name, tolerance in (("CT", 0.501), ("PT", 1e-4)):  # HU are rounded to whole numbers
+        source = Volume(images[name].array.astype(np.float32), images[name].grid).to_sitk()
+        theirs = sitk.GetArrayFromImage(sitk.Resample(source, reference, sitk.Transform(), sitk.sitkLinear))
+        assert np.abs(found.images[name].array - theirs).max() <= tolerance
+    before, after = mask.volumes_mm3()["GTV_Mass_CT"], found.mask.volumes_mm3()["gtv"]
+    assert after == pytest.approx(before, rel=0.01)
+    assert found.all_findings() == ()

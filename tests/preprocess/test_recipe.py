@@ -38,14 +38,14 @@ def test_all_values_arrive():
     assert found.images["CT"].normalize.low == -1000
     assert found.images["PT"].normalize.kind == "none"  # a modality left out gets the defaults
     assert found.image_modalities == ("CT", "PT")
-    assert found.annotation_modality == "RTSTRUCT"
+    assert found.annotation_modalities == ("RTSTRUCT",)
     assert (found.split.train, found.split.val, found.split.test) == (0.8, 0.2, 0.0)
     assert found.crop.margin_mm == 20
 
 
 def test_the_shortest_recipe():
     found = Recipe.from_yaml("{name: a, modalities: [MR]}")
-    assert (found.classes, found.spacing, found.annotation_modality, found.crop.kind) == ((), None, None, "none")
+    assert (found.classes, found.spacing, found.annotation_modalities, found.crop.kind) == ((), None, (), "none")
     assert (found.split.train, found.split.val, found.split.test) == (0.7, 0.2, 0.1)
 
 
@@ -70,8 +70,8 @@ def test_the_shortest_recipe():
         ("[CT, PT, RTSTRUCT]", "[CT, PET, RTSTRUCT]", 2, "unknown modality 'PET', did you mean 'PT'?"),
         ("[CT, PT, RTSTRUCT]", "[RTSTRUCT, CT]", 2, "the first modality leads and must be an image"),
         ("[CT, PT, RTSTRUCT]", "[CT, CT, RTSTRUCT]", 2, "named twice"),
-        ("[CT, PT, RTSTRUCT]", "[CT, SEG, RTSTRUCT]", 2, "a sample has one annotation"),
-        ("[CT, PT, RTSTRUCT]", "[]", 2, "modalities is []"),
+        ("[CT, PT, RTSTRUCT]", "[]", 2, "modalities is []: the first modality leads"),
+        ("[CT, PT, RTSTRUCT]", "CT", 2, "modalities is 'CT'"),
         ("[CT, PT, RTSTRUCT]", "[CT, PT]", 3, "rois need an annotation"),
         ("gantry_tilt: fail", "gantry_tlt: fail", 10, "unknown finding 'gantry_tlt', did you mean 'gantry_tilt'?"),
         ("gantry_tilt: fail", "gantry_tilt: fial", 10, "unknown value 'fial', did you mean 'fail'? known: keep, skip"),

@@ -42,11 +42,11 @@ class SelectRois:
         return Mask(array, mask.grid, tuple(self.classes), mask.metadata, findings)
 
     def _missing(self, mask: Mask, match: RoiMatch) -> list[Finding]:
-        there = ", ".join(mask.names) or "none"
+        there = f"; there are: {', '.join(mask.names)}" if mask.names else ""
         return [
             Finding(
                 code="roi_matches_nothing",
-                message=f"class {name} ({', '.join(self.classes[name])}) matches no ROI; there are: {there}",
+                message=f"class {name} ({', '.join(self.classes[name])}) matches no ROI{there}",
                 numbers={"class": name, "rois": list(mask.names)},
             )
             for name in match.missing
