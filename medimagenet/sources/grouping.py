@@ -6,8 +6,9 @@ encoding beside the original, exported twice, anonymised with one UID for all. R
 1. Files are together when they agree in series, patient, modality, SOP class and encoding. Where they then disagree in
    study or frame of reference they stay together, with a finding: to part a series on a slip of a writer would leave
    volumes with every other slice, which look right.
-2. A SOPInstanceUID that occurs in more than one folder tells that a series is there more than once: it is parted by
-   folder, from the common ancestor down, only as far as that is so. One series spread over folders stays one.
+2. A SOPInstanceUID that occurs in more than one folder tells that a series is there more than once, and folders with
+   different series numbers that several series have its UID: it is parted by folder, from the common ancestor down,
+   only as far as that is so. One series spread over folders stays one.
 3. Files of one folder with the same bytes are kept once.
 4. A SOPInstanceUID that is still there twice has two contents: the second goes to a group of its own.
 5. An RTSTRUCT, a SEG, a dose are objects by themselves: each file is a group.
@@ -62,13 +63,13 @@ def group_headers(headers: Iterable[InstanceHeader]) -> list[Group]:
 
 
 def part_by_place(headers: Sequence[InstanceHeader]) -> list[list[InstanceHeader]]:
-    """Part files by folder where a SOPInstanceUID is in several, from their common ancestor down."""
+    """Part files by folder where folders repeat or contradict one another, from their common ancestor down."""
     return list(_part_below(list(headers), 0))
 
 
 def _part_below(headers: list[InstanceHeader], depth: int) -> Iterator[list[InstanceHeader]]:
     """Part files whose paths agree in the first `depth` components of their folders."""
-    if not _repeats_over_folders(headers):
+    if not _folders_clash(headers):
         yield headers
         return
     children: dict[str, list[InstanceHeader]] = defaultdict(list)
@@ -79,21 +80,29 @@ def _part_below(headers: list[InstanceHeader], depth: int) -> Iterator[list[Inst
         yield from _part_below(headers, depth + 1)
         return
     shared = _shared_instances(children.values())
-    apart = [child for child in children.values() if _repeats_over_folders(child) or _instances(child) & shared]
-    together = [header for child in children.values() if not any(child is other for other in apart) for header in child]
-    if together:  # folders that repeat nothing: parts of one series
-        yield together
-    for child in apart:
-        yield from _part_below(child, depth + 1)
+    together: dict[frozenset[str], list[InstanceHeader]] = defaultdict(list)
+    for child in children.values():
+        if _folders_clash(child) or _instances(child) & shared:
+            yield from _part_below(child, depth + 1)
+        else:  # folders that repeat nothing and agree: parts of one series
+            together[_numbers(child)] += child
+    yield from together.values()
 
 
-def _repeats_over_folders(headers: Sequence[InstanceHeader]) -> bool:
+def _folders_clash(headers: Sequence[InstanceHeader]) -> bool:
+    """Whether a SOPInstanceUID is in two folders, or two folders have other series numbers."""
     folders: dict[str, Path] = {}
-    return any(
-        folders.setdefault(header.sop_instance_uid, header.path.parent) != header.path.parent
-        for header in headers
-        if header.sop_instance_uid
-    )
+    by_folder: dict[Path, list[InstanceHeader]] = defaultdict(list)
+    for header in headers:
+        uid, folder = header.sop_instance_uid, header.path.parent
+        if uid and folders.setdefault(uid, folder) != folder:
+            return True
+        by_folder[folder].append(header)
+    return len({_numbers(beside) for beside in by_folder.values()}) > 1
+
+
+def _numbers(headers: Sequence[InstanceHeader]) -> frozenset[str]:
+    return frozenset(header.text("SeriesNumber") for header in headers)
 
 
 def _instances(headers: Sequence[InstanceHeader]) -> set[str]:
