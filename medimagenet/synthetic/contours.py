@@ -23,16 +23,19 @@ def trace_slice(shape: Shape, grid: Grid, k: int) -> list[NDArray[np.float64]]:
     The last vertex is joined to the first. A polygon inside another is a hole. A shape that reaches the rim of the
     grid is closed outside the outermost centres.
     """
-    level = shape.level_of_slice(grid, k)
+    slices, rows, columns = shape.window(grid)
+    if not slices.start <= k < slices.stop:
+        return []
+    level = shape.level_of_slice(grid, k, rows, columns)
     inside = level >= 0.0
     if not inside.any():
         return []
-    rows, columns = level.shape
-    padded = np.full((rows + 2, columns + 2), -1.0)
+    padded = np.full((level.shape[0] + 2, level.shape[1] + 2), -1.0)
     scale = _level_beside_surface(level, inside)
     padded[1:-1, 1:-1] = np.where(inside, 1.0, -1.0) * np.clip(np.abs(level) / scale, NEAREST, FARTHEST)
     lines = contourpy.contour_generator(z=padded, corner_mask=False).lines(0.0)
-    return [np.asarray(line[:-1], dtype=np.float64) - 1.0 for line in lines]
+    corner = np.array([columns.start - 1.0, rows.start - 1.0])
+    return [np.asarray(line[:-1], dtype=np.float64) + corner for line in lines]
 
 
 def _level_beside_surface(level: NDArray[np.float64], inside: NDArray[np.bool_]) -> float:

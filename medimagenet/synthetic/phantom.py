@@ -71,7 +71,9 @@ class Phantom:
         """(Y, X) of slice `k`: 0 in air, n + 1 where organ n is the last to be painted."""
         top = np.zeros((grid.size[1], grid.size[0]), dtype=np.uint8)
         for number, organ in enumerate(self.organs, start=1):
-            top[organ.shape.level_of_slice(grid, k) >= 0.0] = number
+            slices, rows, columns = organ.shape.window(grid)
+            if slices.start <= k < slices.stop:
+                top[rows, columns][organ.shape.level_of_slice(grid, k, rows, columns) >= 0.0] = number
         return top
 
     def palette(self, modality: str) -> NDArray[np.float64]:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from ..geometry import IDENTITY, Direction, Grid, Triple
 
+EVERYTHING = slice(None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape(ABC):
@@ -46,6 +48,11 @@ class Shape(ABC):
     def unit_volume(self) -> float:
         """Volume of the unit solid."""
 
+    @property
+    def unit_reach(self) -> float:
+        """Radius of a ball around the unit solid."""
+        return 1.0
+
     @abstractmethod
     def unit_level(self, u: tuple[NDArray[np.float64], ...]) -> NDArray[np.float64]:
         """Level at points of the unit frame: x, y, z arrays that broadcast."""
@@ -60,20 +67,33 @@ class Shape(ABC):
         u = (np.asarray(points, dtype=np.float64) - np.asarray(self.center)) @ self._to_unit().T
         return self.unit_level((u[..., 0], u[..., 1], u[..., 2]))
 
-    def level_of_slice(self, grid: Grid, k: int) -> NDArray[np.float64]:
-        """Level (Y, X) at the voxel centres of slice `k` of a grid, in a third of the time `level` takes."""
+    def window(self, grid: Grid) -> tuple[slice, slice, slice]:
+        """Slices, rows and columns of a grid's array that hold the shape and a voxel around it; may be empty."""
+        stretch = np.asarray(self.axes) * np.asarray(self.radii)
+        reach = self.unit_reach * np.linalg.norm(np.linalg.inv(grid.matrix) @ stretch, axis=1)  # voxels along x, y, z
+        middle = grid.to_index(self.center)
+        low = np.maximum(np.floor(middle - reach).astype(int) - 1, 0)
+        high = np.minimum(np.ceil(middle + reach).astype(int) + 2, grid.size)
+        x, y, z = (slice(int(first), max(int(first), int(last))) for first, last in zip(low, high, strict=True))
+        return z, y, x
+
+    def level_of_slice(
+        self, grid: Grid, k: int, rows: slice = EVERYTHING, columns: slice = EVERYTHING
+    ) -> NDArray[np.float64]:
+        """Level (Y, X) at the voxel centres of slice `k` of a grid, or of a window in it."""
         to_unit = self._to_unit()
         steps = to_unit @ grid.matrix  # column: change of u for one voxel along x, y, z
         start = to_unit @ (np.asarray(grid.origin) - np.asarray(self.center)) + k * steps[:, 2]
-        x, y = np.arange(grid.size[0])[None, :], np.arange(grid.size[1])[:, None]
+        x, y = np.arange(grid.size[0])[None, columns], np.arange(grid.size[1])[rows, None]
         u = tuple(start[c] + steps[c, 0] * x + steps[c, 1] * y for c in range(3))
         return self.unit_level(u)
 
     def mask(self, grid: Grid) -> NDArray[np.bool_]:
         """(Z, Y, X): whether the centre of each voxel is in the shape."""
-        inside = np.empty(grid.shape, dtype=np.bool_)
-        for k in range(len(inside)):
-            np.greater_equal(self.level_of_slice(grid, k), 0.0, out=inside[k])
+        inside = np.zeros(grid.shape, dtype=np.bool_)
+        slices, rows, columns = self.window(grid)
+        for k in range(slices.start, slices.stop):
+            inside[k, rows, columns] = self.level_of_slice(grid, k, rows, columns) >= 0.0
         return inside
 
     def _to_unit(self) -> NDArray[np.float64]:
@@ -147,6 +167,11 @@ class Torus(Shape):
     def unit_volume(self) -> float:
         """2 π² tube² (Pappus)."""
         return 2.0 * pi**2 * self.tube**2
+
+    @property
+    def unit_reach(self) -> float:
+        """1 + tube."""
+        return 1.0 + self.tube
 
     def unit_level(self, u: tuple[NDArray[np.float64], ...]) -> NDArray[np.float64]:
         """tube² - (sqrt(x² + y²) - 1)² - z²."""

@@ -61,6 +61,19 @@ def test_a_slice_has_the_level_of_its_points(shape):
     everywhere = shape.level(grid.to_patient(np.stack([x, y, z], axis=-1)))
     for k in range(5):
         np.testing.assert_allclose(shape.level_of_slice(grid, k), everywhere[k], atol=1e-12)
+    np.testing.assert_array_equal(shape.mask(grid), everywhere >= 0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(points)
+def test_nothing_is_outside_the_window(point):
+    grid = Grid((24, 20, 15), (1.7, 2.0, 2.5), point, AXES)
+    z, y, x = np.indices(grid.shape)
+    centres = grid.to_patient(np.stack([x, y, z], axis=-1))
+    for shape in SHAPES:
+        inside = shape.level(centres) >= 0
+        found = inside[shape.window(grid)].sum()
+        assert found == inside.sum() == shape.mask(grid).sum()
 
 
 @pytest.mark.parametrize(
