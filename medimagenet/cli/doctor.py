@@ -11,7 +11,7 @@ from .output import ExitCode, JsonFlag, write_json, write_line, write_table
 
 def command(
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="Where you will write data. [default: the present folder]")
+        Path | None, typer.Option("--folder", help="Where you will write data; the present folder when not given.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..index import index_directory
+from ..index.report import report_path
 from .output import (
     FailOnOption,
     Jobs,
@@ -87,4 +88,6 @@ def _render(summary: dict[str, Any]) -> None:
         )
     write_line()
     write_line(f"{summary['series']} series of {summary['patients']} patients in {summary['index']}")
+    if summary["unreadable"]:
+        write_line(f"{summary['unreadable']} files in no series: {report_path(Path(summary['index']))} says why")
     write_line(f"next: medimagenet samples {summary['index']} --modalities CT,RTSTRUCT")

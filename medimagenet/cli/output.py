@@ -35,7 +35,7 @@ PIPE_WIDTH = 4096  # columns of a table that goes to a file or a pipe: wide enou
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of tables.")]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes. [default: the cores of this machine]")
+    int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; as many as there are cores when not given.")
 ]
 
 

@@ -1,5 +1,6 @@
 """`medimagenet samples`: which series belong together, and which lack what was asked for."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -7,6 +8,8 @@ import typer
 
 from ..index import find_samples, open_index
 from .output import JsonFlag, write_json, write_line, write_table, wrong_usage
+
+MOST_REASONS = 5  # lines below the table, most frequent first
 
 
 def command(
@@ -29,7 +32,7 @@ def command(
     elif missing:
         write_table(["series or patient", "reason"], [[row["key"], row["reason"]] for row in _missing(found)])
     else:
-        _render(found, index)
+        _render(found)
 
 
 def _document(sample: Any) -> dict[str, Any]:
@@ -39,7 +42,10 @@ def _document(sample: Any) -> dict[str, Any]:
         "collection_id": sample.collection_id,
         "series": {modality: row["SeriesInstanceUID"] for modality, row in sample.series.items()},
         "others": [row["SeriesInstanceUID"] for row in sample.others],
-        "findings": [finding.to_row() for finding in sample.findings],
+        "findings": [
+            {"code": found.code, "severity": found.severity, "message": found.message, "numbers": found.numbers}
+            for found in sample.findings
+        ],
     }
 
 
@@ -47,26 +53,30 @@ def _missing(found: Any) -> list[dict[str, str]]:
     return [{"key": str(key), "reason": str(reason)} for key, reason in found.missing]
 
 
-def _render(found: Any, index: Path) -> None:
+def _render(found: Any) -> None:
     modalities = list(found.samples[0].series) if found.samples else []
-    write_table(
-        ["sample", *modalities, "regions", "findings"],
-        [
-            [sample.sample_id, *map(_shape, sample.series.values()), _regions(sample), _codes(sample)]
-            for sample in found.samples
-        ],
-    )
-    write_line()
+    if found.samples:
+        write_table(
+            ["sample", *modalities, "regions", "findings"],
+            [
+                [sample.sample_id, *map(_size, sample.series.values()), _regions(sample), _codes(sample)]
+                for sample in found.samples
+            ],
+        )
+        write_line()
     write_line(f"{len(found.samples)} samples")
+    for reason, count in Counter(reason for _, reason in found.missing).most_common(MOST_REASONS):
+        write_line(f"{count} series in none: {reason}")
     if found.missing:
-        write_line(f"{len(found.missing)} without what was asked for: medimagenet samples {index} ... --missing")
+        write_line("(--missing lists them)")
 
 
-def _shape(row: dict[str, Any]) -> str:
-    """Size of an image as x × y × z; of an annotation how many regions it names."""
+def _size(row: dict[str, Any]) -> str:
+    """Of an image its size as x × y × z; of an annotation how many regions it names."""
     if row["shape"]:
         return "×".join(str(n) for n in reversed(row["shape"]))
-    return f"{len(row['roi_names'] or ())} regions"
+    number = len(row["roi_names"] or ())
+    return f"{number} region{'' if number == 1 else 's'}"
 
 
 def _regions(sample: Any) -> str:

@@ -5,13 +5,14 @@ are on the disk; so a compile may be killed at any moment, and the next one cont
 """
 
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -132,17 +133,31 @@ def _bounded(
 ) -> Iterator[Result]:
     """Keep `most` tasks under way, so that memory does not grow with their number."""
     waiting = iter(tasks)
-    running = {executor.submit(compile_sample, task, recipe, writer) for task in islice(waiting, most)}
+    running = {_submit(executor, task, recipe, writer) for task in islice(waiting, most)}
     try:
         while running:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-            running |= {executor.submit(compile_sample, task, recipe, writer) for task in islice(waiting, len(done))}
+            running |= {_submit(executor, task, recipe, writer) for task in islice(waiting, len(done))}
     except BaseException:
         for future in running:
             future.cancel()
         raise
+
+
+def _submit(executor: Executor, task: Task, recipe: Recipe, writer: StoreWriter) -> Future[Result]:
+    """Hand a task over. A worker that is started by it never sees Ctrl-C, which a terminal sends to every process.
+
+    It inherits that SIGINT is blocked; the parent answers the signal as soon as the block is lifted, and ends its
+    workers. Without this each of them would print a traceback, those still importing too.
+    """
+    resource_tracker.ensure_running()  # when it starts, it lifts the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return executor.submit(compile_sample, task, recipe, writer)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _compile(
