@@ -9,17 +9,19 @@ from numpy.typing import NDArray
 from ._jit import kernel
 
 
-def class_coordinates(
-    labels: NDArray[np.uint8] | NDArray[np.bool_], value: int = 1, *, limit: int = 10_000, seed: int = 0
+def foreground_points(
+    labels: NDArray[np.uint8] | NDArray[np.bool_], limit: int = 10_000, *, value: int = 1, seed: int = 0
 ) -> NDArray[np.int32]:
     """Coordinates of at most `limit` voxels that have a value.
 
     Parameters
     ----------
-    labels : (Z, Y, X), C-contiguous
+    labels : (Z, Y, X)
         One channel of a mask (value 1), or a label map.
     limit
         Where there are more voxels, this many are drawn without replacement, each set with equal chance.
+    value
+        Which voxels are meant.
     seed
         The draw depends on it and on the number of voxels, on nothing else.
 

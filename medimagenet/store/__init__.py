@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .attribution import attribution_markdown as attribution_markdown
+    from .attribution import most_restrictive as most_restrictive
     from .layout import SampleData as SampleData
     from .layout import StoreConfig as StoreConfig
     from .layout import StoredArray as StoredArray
@@ -30,6 +31,7 @@ _HOMES = {
     "StoredArray": "layout",
     "attribution_markdown": "attribution",
     "create_store": "zarr_backend",
+    "most_restrictive": "attribution",
     "open_store": "store",
     "verify": "verification",
 }
@@ -44,6 +46,7 @@ __all__ = [
     "StoredArray",
     "attribution_markdown",
     "create_store",
+    "most_restrictive",
     "open_store",
     "verify",
 ]

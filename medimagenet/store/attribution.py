@@ -10,10 +10,10 @@ UNKNOWN = "unknown licence"
 
 _TERMS = (
     (re.compile(r"restricted|limited|controlled|request|agreement", re.I), 60),
-    (re.compile(r"\bnc\b|non-?commercial", re.I), 30),
-    (re.compile(r"\bnd\b|no-?deriv", re.I), 20),
-    (re.compile(r"\bsa\b|share-?alike", re.I), 10),
-    (re.compile(r"\bby\b|attribution|mit|bsd|apache", re.I), 5),
+    (re.compile(r"\bnc\b|non ?commercial", re.I), 30),
+    (re.compile(r"\bnd\b|no ?deriv", re.I), 20),
+    (re.compile(r"\bsa\b|share ?alike", re.I), 10),
+    (re.compile(r"\bby\b|attribution|\bmit\b|bsd|apache", re.I), 5),
     (re.compile(r"cc0|public domain|\bpd\b|\bunlicense\b", re.I), -50),
 )
 """What words in the name of a licence add to its restrictiveness."""
@@ -29,7 +29,7 @@ def restrictiveness(license_name: str | None) -> int:
     """How restrictive a licence is, for sorting: unknown ones above all others, then NC, ND, SA, BY, CC0."""
     if not license_name or license_name == UNKNOWN:
         return 100
-    words = license_name.replace("_", " ").replace("-", " ").replace("non ", "non")
+    words = license_name.replace("_", " ").replace("-", " ")
     points = sum(weight for pattern, weight in _TERMS if pattern.search(words))
     known = any(pattern.search(words) for pattern, _ in _TERMS)
     return points if known else 90  # a licence in words that nobody has classified

@@ -92,7 +92,7 @@ def parse_array(document: Mapping[str, Any], what: str) -> ArrayMetadata:
     """
     try:
         return _parse(document, what)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise StoreDamagedError(f"{what}: its zarr.json is not right: {error!r}") from error
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ..errors import StoreDamagedError, StoreError
+from ..errors import StoreDamagedError
 from .layout import TABLE
 
 _FINDING = pa.struct([(name, pa.string()) for name in ("code", "severity", "message", "numbers")])
@@ -100,12 +101,21 @@ def build_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         raise ValueError(f"a row of {TABLE} has a value of another type than its column: {error}") from error
 
 
+def merge_tables(table: pa.Table, newer: pa.Table) -> pa.Table:
+    """Both tables' rows, sorted by id; those of `newer` replace those of the same id.
+
+    The result is one piece, so that its bytes do not depend on how many pieces it was put together from.
+    """
+    kept = table.filter(pc.invert(pc.is_in(table.column("sample_id"), value_set=newer.column("sample_id"))))
+    return pa.concat_tables([kept, newer]).sort_by("sample_id").combine_chunks()
+
+
 def write_table(folder: Path, table: pa.Table) -> None:
     """Replace samples.parquet: after a crash there is the old table or the new one, whole.
 
     Raises
     ------
-    StoreError
+    OSError
         It cannot be written, for instance on a full disk; the old one stays.
     """
     partial = folder / f".{TABLE}.{os.getpid()}"
@@ -114,9 +124,8 @@ def write_table(folder: Path, table: pa.Table) -> None:
         sync(partial)
         partial.replace(folder / TABLE)
         sync(folder)
-    except OSError as error:
+    finally:
         partial.unlink(missing_ok=True)
-        raise StoreError(f"{folder / TABLE} cannot be written: {error.strerror or error}") from error
 
 
 def read_table(folder: Path) -> pa.Table:

@@ -7,16 +7,18 @@ its row is in samples.parquet. What a killed run has left is removed when the st
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..errors import StoreError, StoreExistsError
@@ -30,6 +32,7 @@ from .layout import (
     PARTIAL,
     ROOT_METADATA,
     SAMPLES,
+    TABLE,
     LabelKind,
     SampleData,
     StoreConfig,
@@ -41,7 +44,7 @@ from .layout import (
 from .metadata import group_document, read_metadata
 from .shards import write_array, write_json
 from .statistics import statistics
-from .table import GIVEN, build_table, read_table, sync, write_table
+from .table import GIVEN, build_table, merge_tables, read_table, sync, write_table
 
 
 def create_store(
@@ -76,31 +79,48 @@ def create_store(
     """
     path = Path(path)
     writer = StoreWriter(path, recipe_hash, tuple(classes), label_kind, config or StoreConfig())
-    if path.exists() or path.is_symlink():
-        if not resume:
-            raise StoreExistsError(f"{path} exists: choose another path, remove it, or continue it with resume")
-        _check_resumable(path, recipe_hash)
-    else:
-        own = {
-            "format": FORMAT,
-            "recipe": dict(recipe),
-            "recipe_hash": recipe_hash,
-            "classes": list(classes),
-            "label_kind": label_kind,
-            "index_version": index_version,
-            "config": writer.config.to_dict(),
-            "fingerprint": None,
-        }
-        _create(path, {KEY: own})
-    _lock(path)
-    _clean(path)
+    own = {
+        "format": FORMAT,
+        "recipe": dict(recipe),
+        "recipe_hash": recipe_hash,
+        "classes": list(classes),
+        "label_kind": label_kind,
+        "index_version": index_version,
+        "config": writer.config.to_dict(),
+        "fingerprint": None,
+    }
+    with _failures_of(path, str(path)):
+        if path.exists() or path.is_symlink():
+            _check_resumable(path, recipe_hash, resume=resume)
+        else:
+            _create(path, {KEY: own})
+        _lock(path)
+        _clean(path)
     return writer
+
+
+@contextlib.contextmanager
+def _failures_of(store: Path, what: str) -> Iterator[None]:
+    """Say of an OSError what could not be written, and of a full disk how full it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            where = error.filename or store
+            raise StoreError(f"{what} cannot be written: {error.strerror or error} ({where})") from error
+        free = shutil.disk_usage(next(place for place in (store, *store.parents) if place.exists())).free
+        raise StoreError(
+            f"{what} cannot be written: the disk is full ({free / 1e6:.1f} MB free at {store}). Samples committed so "
+            "far are whole: make room and run the same command again, it continues there"
+        ) from error
 
 
 def _create(path: Path, attributes: Mapping[str, Any]) -> None:
     """Make the store beside its place and rename it there, so that it never exists without its attributes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
     try:
         partial.chmod(0o777 & ~_umask())
         (partial / SAMPLES).mkdir()
@@ -109,8 +129,6 @@ def _create(path: Path, attributes: Mapping[str, Any]) -> None:
         write_table(partial, build_table([]))
         _sync_tree(partial)
         partial.rename(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be created: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     sync(path.parent)
@@ -123,7 +141,9 @@ def _umask() -> int:
     return mask
 
 
-def _check_resumable(path: Path, recipe_hash: str) -> None:
+def _check_resumable(path: Path, recipe_hash: str, *, resume: bool) -> None:
+    if not resume:
+        raise StoreExistsError(f"{path} exists: choose another path, remove it, or continue it with resume")
     if not (path / ROOT_METADATA).is_file():
         raise StoreExistsError(f"{path} exists and is no store: choose another path")
     own = check_format(read_metadata(path, str(path)).get("attributes", {}), str(path))
@@ -160,16 +180,16 @@ def _unlock(path: Path) -> None:
 
 
 def _clean(path: Path) -> None:
-    """Remove what an interrupted run has left: partial samples, and samples that have no row."""
-    known = set(read_table(path).column("sample_id").to_pylist())
-    for leftover in (path / PARTIAL).iterdir():
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-    for folder in (path / SAMPLES).iterdir():
-        if folder.is_dir() and folder.name not in known:
-            shutil.rmtree(folder)
-    for table in path.glob(".samples.parquet.*"):
-        table.unlink()
+    """Remove what an interrupted run has left: partial samples, samples without a row, rows without a sample."""
+    for leftover in (*path.glob(f"{PARTIAL}/*/"), *path.glob(f".{TABLE}.*")):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    table = read_table(path)
+    rows = table.column("sample_id").to_pylist()
+    folders = {folder.name for folder in path.glob(f"{SAMPLES}/*/")}
+    for name in folders.difference(rows):
+        shutil.rmtree(path / SAMPLES / name)
+    if not folders.issuperset(rows):
+        write_table(path, table.filter([name in folders for name in rows]).combine_chunks())
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +203,10 @@ class StoreWriter:
     config: StoreConfig
 
     def write_sample(self, data: SampleData) -> dict[str, Any]:
-        """Write one sample, or replace it. May run in any process, for different samples at the same time.
+        """Write one sample. May run in any process, for different samples at the same time.
+
+        One that exists must be removed before it is written anew: else a run killed between the two would leave
+        its old row beside its new bytes.
 
         Returns
         -------
@@ -197,17 +220,13 @@ class StoreWriter:
             The sample cannot be written, for instance on a full disk. Nothing of it is left behind.
         """
         self._check(data)
-        try:
+        with _failures_of(self.path, f"sample {data.sample_id} of {self.path}"):
             partial = Path(tempfile.mkdtemp(prefix=f"{data.sample_id}.", dir=self.path / PARTIAL))
-        except OSError as error:
-            raise self._failure(data.sample_id, error) from error
-        try:
-            row = self._write(data, partial / data.sample_id)
-            self._publish(partial / data.sample_id, partial / "replaced")
-        except OSError as error:
-            raise self._failure(data.sample_id, error) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                row = self._write(data, partial / data.sample_id)
+                self._publish(partial / data.sample_id, partial / "replaced")
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
         return row
 
     def rows(self) -> list[dict[str, Any]]:
@@ -220,13 +239,16 @@ class StoreWriter:
 
         A row replaces the one of the same id. The whole table is written, so commit many samples at once.
         """
-        write_table(self.path, build_table([*self.rows(), *rows]))
+        table = merge_tables(read_table(self.path), build_table(rows))
+        with _failures_of(self.path, f"the table of {self.path}"):
+            write_table(self.path, table)
 
     def remove(self, sample_id: str) -> None:
         """Take a sample out: first its row, then its bytes."""
-        rows = [row for row in self.rows() if row["sample_id"] != sample_id]
-        write_table(self.path, build_table(rows))
-        shutil.rmtree(self.path / SAMPLES / sample_id, ignore_errors=True)
+        table = read_table(self.path)
+        with _failures_of(self.path, f"the table of {self.path}"):
+            write_table(self.path, table.filter(pc.not_equal(table.column("sample_id"), sample_id)).combine_chunks())
+            shutil.rmtree(self.path / SAMPLES / sample_id, ignore_errors=True)
 
     def finish(self, attribution_markdown: str, fingerprint: Mapping[str, Any]) -> None:
         """Write what describes the whole store: ATTRIBUTION.md, and the fingerprint among the root's attributes.
@@ -238,18 +260,15 @@ class StoreWriter:
         """
         document = read_metadata(self.path, str(self.path))
         document["attributes"][KEY]["fingerprint"] = dict(fingerprint)
-        try:
-            partial = self.path / PARTIAL / ATTRIBUTION
-            partial.write_text(attribution_markdown, encoding="utf-8")
-            sync(partial)
-            partial.replace(self.path / ATTRIBUTION)
-            write_json(self.path / PARTIAL / ROOT_METADATA, document)
-            sync(self.path / PARTIAL / ROOT_METADATA)
-            (self.path / PARTIAL / ROOT_METADATA).replace(self.path / ROOT_METADATA)
-            shutil.rmtree(self.path / PARTIAL)
+        with _failures_of(self.path, str(self.path)):
+            partial = self.path / PARTIAL
+            (partial / ATTRIBUTION).write_text(attribution_markdown, encoding="utf-8")
+            write_json(partial / ROOT_METADATA, document)
+            for name in (ATTRIBUTION, ROOT_METADATA):
+                sync(partial / name)
+                (partial / name).replace(self.path / name)
+            shutil.rmtree(partial)
             sync(self.path)
-        except OSError as error:
-            raise self._failure(None, error) from error
         _unlock(self.path)
 
     def _check(self, data: SampleData) -> None:
@@ -259,12 +278,16 @@ class StoreWriter:
         strangers = sorted(set(data.foreground) - set(self.classes))
         if strangers:
             raise ValueError(f"foreground of {strangers}, but the classes of the store are {list(self.classes)}")
-        label = data.arrays.get(LABEL)
-        wanted = len(self.classes) if self.label_kind == "channels" else 1
-        if label is not None and (len(label.array) != wanted or label.array.dtype != np.uint8):
+        if LABEL in data.arrays:
+            self._check_label(data.arrays[LABEL].array)
+
+    def _check_label(self, label: NDArray[Any]) -> None:
+        is_map = self.label_kind == "map"
+        channels, largest = (1, len(self.classes)) if is_map else (len(self.classes), 1)
+        if len(label) != channels or label.dtype != np.uint8 or int(label.max()) > largest:
             raise ValueError(
-                f"a {self.label_kind} label of the classes {list(self.classes)} must be uint8 with {wanted} channels, "
-                f"got {label.array.dtype} with {len(label.array)}"
+                f"a {self.label_kind} label of the classes {list(self.classes)} must be uint8 with {channels} channels "
+                f"and values up to {largest}, got {label.dtype} with {len(label)} and values up to {label.max()}"
             )
 
     def _write(self, data: SampleData, folder: Path) -> dict[str, Any]:
@@ -341,16 +364,6 @@ class StoreWriter:
             place.rename(replaced)
         written.rename(place)
         sync(place.parent)
-
-    def _failure(self, sample_id: str | None, error: OSError) -> StoreError:
-        what = self.path if sample_id is None else f"sample {sample_id} of {self.path}"
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            return StoreError(f"{what} cannot be written: {error.strerror or error} ({error.filename or self.path})")
-        free = shutil.disk_usage(self.path).free
-        return StoreError(
-            f"{what} cannot be written: the disk is full ({free / 1e6:.1f} MB free). The samples committed so far "
-            "are whole: make room and run the same command again, it continues there"
-        )
 
 
 def hash_files(folder: Path) -> tuple[str, int]:
