@@ -27,7 +27,8 @@ help:
 
 demo: $(VENV)/.has-train
 	@echo; echo '== demo: synthetic patients -> index -> store -> training; results go to $(DEMO_DIR)'
-	$(BIN)/medimagenet demo --output $(DEMO_DIR)
+	@test ! -e $(DEMO_DIR) || { echo '$(DEMO_DIR) is there from an earlier run: remove it, or name another folder, make demo DEMO_DIR=...'; exit 1; }
+	$(BIN)/medimagenet demo --out $(DEMO_DIR)
 
 test: $(VENV)/.has-dev
 	@echo; echo '== test: the whole suite; tests whose program or data is absent say so and skip'

@@ -134,4 +134,4 @@ def imgtools(peers: Path) -> str | None:
 
 
 def imgtools_version(program: str) -> str:
-    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
+    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split(":")[-1].strip()

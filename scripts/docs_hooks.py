@@ -3,14 +3,14 @@
 A line ``<!-- made: NAME -->`` in a page is replaced by what the function of that name in `MAKERS` gives.
 """
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-import typer
-from typer.core import TyperArgument
-
-from medimagenet.cli import main
+from medimagenet.cli.main import COMMANDS
 from medimagenet.findings import SEVERITY
 
 MARK = re.compile(r"^<!-- made: (?P<name>\w+) -->$", flags=re.MULTILINE)
@@ -30,33 +30,14 @@ def findings() -> Iterator[str]:
 
 
 def commands() -> Iterator[str]:
-    """Every command with its arguments and options."""
-    group: Any = typer.main.get_command(main.app)
-    for name in main.COMMANDS:
-        _, command, _ = group.resolve_command(typer.Context(group), [name])
-        if not hasattr(command, "get_usage"):
-            continue
-        context = typer.Context(command, info_name=f"medimagenet {name}")
-        yield f"## medimagenet {name}"
-        yield ""
-        yield from (command.help or "").splitlines()
-        yield ""
-        yield f"```text\n{command.get_usage(context)}\n```"
-        yield ""
-        yield "| argument | meaning |"
-        yield "|---|---|"
-        for parameter in command.params:
-            yield _row(parameter, context)
-        yield ""
-
-
-def _row(parameter: Any, context: Any) -> str:
-    if isinstance(parameter, TyperArgument):
-        name, text = parameter.make_metavar(context), parameter.help or ""
-    else:
-        name, text = parameter.get_help_record(context) or (parameter.name, "")
-    cells = [" ".join(str(cell).split()).replace("|", "\\|") for cell in (name, text)]
-    return f"| `{cells[0]}` | {cells[1]} |"
+    """The help text of every command."""
+    program = [sys.executable, "-c", "from medimagenet.cli.main import run; run()"]
+    environment = {**os.environ, "TYPER_USE_RICH": "0", "COLUMNS": "100", "NO_COLOR": "1"}
+    for name in COMMANDS:
+        answer = subprocess.run(
+            [*program, name, "--help"], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        yield f"## medimagenet {name}\n\n```text\n{answer.strip()}\n```\n"
 
 
 MAKERS = {"findings": findings, "commands": commands}

@@ -1,0 +1,95 @@
+"""What the documentation says is true: commands parse, the tutorial runs, examples give what they show."""
+
+import doctest
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from medimagenet import Recipe
+from medimagenet.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/*/README.md"), ROOT / "README.md"])
+BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+STAGES = sorted(path.parent.name for path in ROOT.glob("medimagenet/*/__init__.py"))
+
+
+def blocks(language: str, pages: list[Path] = PAGES) -> list:
+    """Code blocks of a language, each named by its page and number."""
+    found = []
+    for page in pages:
+        texts = [match["text"] for match in BLOCK.finditer(page.read_text()) if match["language"] == language]
+        names = [f"{page.relative_to(ROOT)}-{number}" for number in range(len(texts))]
+        found += [pytest.param(text, id=name) for text, name in zip(texts, names, strict=True)]
+    return found
+
+
+def commands() -> list:
+    """Lines of shell blocks that begin with our program."""
+    found = {}
+    for parameter in blocks("bash"):
+        for line in parameter.values[0].replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["medimagenet"]:
+                found[" ".join(words)] = words[1:]
+    return [pytest.param(words, id=line) for line, words in found.items()]
+
+
+@pytest.mark.parametrize("words", commands())
+def test_a_command_of_the_docs_is_understood(words):
+    group = typer.main.get_command(app)
+    with group.make_context("medimagenet", list(words)) as context:
+        name, command, rest = group.resolve_command(context, list(words))
+        command.make_context(name, list(rest))  # raises where an option does not exist
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_of_the_docs_is_python_and_its_names_exist(text):
+    if ">>>" in text:
+        return
+    compile(text, "docs", "exec")
+    for line in text.splitlines():
+        match = re.match(r"\s*from (?P<module>medimagenet[\w.]*) import (?P<names>.+)$", line)
+        if match:
+            module = importlib.import_module(match["module"])
+            assert all(hasattr(module, name.strip()) for name in match["names"].split(","))
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_an_example_gives_what_it_shows(text):
+    if ">>>" not in text:
+        return
+    runner = doctest.DocTestRunner()
+    runner.run(doctest.DocTestParser().get_doctest(text, {}, "docs", None, 0))
+    assert runner.summarize(verbose=False).failed == 0
+
+
+@pytest.mark.parametrize("text", [block for block in blocks("yaml") if "modalities" in block.values[0]])
+def test_a_recipe_of_the_docs_is_a_recipe(text):
+    assert Recipe.from_yaml(text).name == yaml.safe_load(text)["name"]
+
+
+def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MEDIMAGENET_CONFIG_DIR", str(tmp_path / "config"))
+    names: dict = {"__name__": "tutorial"}
+    for parameter in blocks("python", [ROOT / "docs" / "tutorials" / "folder-to-model.md"]):
+        exec(compile(parameter.values[0], "tutorial", "exec"), names)
+    assert "6 written, 0 skipped" in capsys.readouterr().out
+    assert tuple(names["item"]["image"].shape) == (1, 32, 32, 16)
+    assert len(names["training"].losses) == 4
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("cli", "kernels", "sources")])
+def test_the_reference_has_every_public_name_of_a_stage(stage):
+    module = importlib.import_module(f"medimagenet.{stage}")
+    pages = "\n".join(path.read_text() for path in ROOT.glob("docs/reference/*.md"))
+    shown = set(re.findall(r"^::: (\S+)$", pages, flags=re.MULTILINE))
+    for name in module.__all__:
+        home = f"medimagenet.{stage}.{module._HOMES[name]}"
+        assert {home, f"{home}.{name}"} & shown, f"{home}.{name} is on no page of docs/reference"
