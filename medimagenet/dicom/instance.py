@@ -46,6 +46,7 @@ SCAN_KEYWORDS = (
 _KEYWORDS = (*SCAN_KEYWORDS, *REFERENCE_KEYWORDS, *OTHER_KEYWORDS)
 _HASH_LENGTH = 32  # hex digits: 128 bits tell any two headers of a collection apart
 _FIRST_GROUPS = (2, 8)  # of a data set: file meta information, or identification
+_EVIDENCE = ("SOPClassUID", "SeriesInstanceUID", "Modality")  # that bytes without the magic word are DICOM after all
 _ELEMENT_HEAD = 8  # bytes of the tag and length of any element, at least
 _CONTAINERS = {
     b"PK\x03\x04": "a zip archive; unpack it to index what is inside",
@@ -201,8 +202,6 @@ def _damaged(path: Path, start: bytes, progress: _Progress, error: Exception) ->
         or (isinstance(error, zlib.error) and "incomplete" in str(error))
     ):
         return _problem(path, "truncated_file", f"the file is cut short: {progress.overrun or error}")
-    if not _has_magic(start):
-        return _problem(path, "not_dicom", "not a DICOM file")
     return _problem(path, "unreadable_file", f"DICOM that cannot be read ({type(error).__name__}: {str(error)[:200]})")
 
 
@@ -210,14 +209,14 @@ def _judge(path: Path, start: bytes, progress: _Progress, values: Mapping[str, A
     """Why a file whose header could be read is in no series."""
     if values.get("SOPClassUID") == MediaStorageDirectoryStorage:
         return _problem(path, "dicomdir", "a DICOMDIR: its entries are found by walking the folder")
+    if not _has_magic(start) and not any(keyword in values for keyword in _EVIDENCE):
+        return _problem(path, "not_dicom", "not a DICOM file")
     cut = None if _is_deflated(values) else progress.cut()
     if cut:
         return _problem(path, "truncated_file", f"the file is cut short: {cut}")
     if "SeriesInstanceUID" in values:
         return None
-    if _has_magic(start):
-        return _problem(path, "no_series_uid", "DICOM without SeriesInstanceUID (0020,000E): it belongs to no series")
-    return _problem(path, "not_dicom", "not a DICOM file")
+    return _problem(path, "no_series_uid", "DICOM without SeriesInstanceUID (0020,000E): it belongs to no series")
 
 
 def _finish(path: Path, stream: BinaryIO, progress: _Progress, values: dict[str, Any]) -> InstanceHeader | FileProblem:
@@ -282,7 +281,7 @@ def _flat(flatten: Callable[[Dataset], Mapping[str, Any]], dataset: Dataset) -> 
 def _plain(value: Any) -> Any:
     if isinstance(value, MultiValue | list | tuple):
         items = [_plain(item) for item in value]
-        return items if any(item is not None for item in items) else None
+        return ["" if item is None else item for item in items] if any(item is not None for item in items) else None
     if isinstance(value, float):  # also DS as pydicom's DSfloat
         return float(value)
     if isinstance(value, int):  # also IS as pydicom's IS

@@ -1,0 +1,40 @@
+"""Scanning in processes gives what reading one by one gives, in the same order."""
+
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from medimagenet.dicom.scan import read_header, scan
+
+PATHS = sorted(path for path in Path(pydicom.__file__).parent.glob("data/test_files/**/*") if path.is_file())
+
+
+@pytest.mark.parametrize("jobs", [1, 2, None])
+def test_order_and_results_do_not_depend_on_processes(jobs):
+    paths = PATHS[::-1]
+    assert list(scan(paths, jobs=jobs)) == [read_header(path) for path in paths]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_progress_ends_at_the_number_of_files(jobs):
+    calls = []
+    list(scan(PATHS, jobs=jobs, progress=lambda done, total: calls.append((done, total))))
+    assert len(calls) > 1
+    assert calls == sorted(calls)
+    assert calls[-1] == (len(PATHS), len(PATHS))
+
+
+def test_no_files():
+    assert list(scan([], jobs=2)) == []
+
+
+def test_a_scan_that_is_given_up_ends(tmp_path):
+    running = scan(PATHS, jobs=2)
+    next(running)
+    running.close()
+
+
+def test_jobs_below_one():
+    with pytest.raises(ValueError, match="got 0"):
+        list(scan(PATHS, jobs=0))
