@@ -13,6 +13,8 @@ from .grouping import Group, group_headers
 from .records import make_record
 from .references import Resolver
 
+_NOT_TEXT = "its name, or that of a folder, is not UTF-8 and cannot be in an index: rename it"
+
 
 @dataclass(frozen=True, slots=True)
 class FolderScan:
@@ -108,8 +110,21 @@ def walk(folder: Path) -> tuple[list[Path], list[FileProblem]]:
             folders.clear()
             continue
         folders.sort()
-        paths += [Path(directory, name) for name in sorted(files)]
+        for path in (Path(directory, name) for name in sorted(files)):
+            if _is_text(path):
+                paths.append(path)
+            else:
+                problems.append(FileProblem(path, Finding(code="unreadable_file", message=_NOT_TEXT)))
     return paths, problems
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a path can be written into a table. On Linux names are bytes, of any encoding."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _enter(directory: str, seen: set[tuple[int, int]]) -> bool:
