@@ -38,6 +38,8 @@ images:
 split: {train: 0.7, val: 0.3, seed: 0}
 """
 PATCH_SIZE = (48, 48, 32)
+CHANNELS = (16, 32, 64)
+"""Features of the UNet's levels: small, since two minutes on two cores are some hundred steps."""
 SHOWN = 4
 """Held-out patients in the picture."""
 SHOWN_HU = (-160.0, 240.0)
@@ -124,13 +126,9 @@ def run_demo(
     index.write(files["index"])
     compiled = compile_store(index, recipe, files["store"], jobs=jobs, progress=begin("compiling"))
     store = open_store(files["store"])
+    settings = train.TrainingSettings(patch_size=PATCH_SIZE, seconds=60 * minutes, channels=CHANNELS, seed=seed)
     module, training = train.train_segmentation(
-        store,
-        files["model"].parent,
-        patch_size=PATCH_SIZE,
-        seconds=60 * minutes,
-        seed=seed,
-        progress=begin(f"training for {minutes:g} minutes"),
+        store, files["model"].parent, settings, progress=begin(f"training for {minutes:g} minutes")
     )
     begin("drawing what the model predicts")
     rows = [_row(store, sample_id, mask) for sample_id, mask in islice(train.predict_masks(module, store), SHOWN)]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .datamodule import DataModule as DataModule
     from .fit import TrainingReport as TrainingReport
+    from .fit import TrainingSettings as TrainingSettings
+    from .fit import draw_training as draw_training
     from .fit import predict_masks as predict_masks
     from .fit import train_segmentation as train_segmentation
     from .monai_adapter import EpochLoader as EpochLoader
@@ -22,6 +24,8 @@ _HOMES = {
     "EpochLoader": "monai_adapter",
     "SegmentationModule": "segmentation",
     "TrainingReport": "fit",
+    "TrainingSettings": "fit",
+    "draw_training": "fit",
     "predict_masks": "fit",
     "predict_volume": "monai_adapter",
     "to_stored_order": "monai_adapter",
@@ -33,6 +37,8 @@ __all__ = [
     "EpochLoader",
     "SegmentationModule",
     "TrainingReport",
+    "TrainingSettings",
+    "draw_training",
     "predict_masks",
     "predict_volume",
     "to_stored_order",

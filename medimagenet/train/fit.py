@@ -4,9 +4,12 @@ The judges of a trained net are the same net untrained, and the best constant pr
 none. A net that does not beat both has learned nothing.
 """
 
+import contextlib
 import json
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,61 +68,74 @@ class TrainingReport:
         return {**asdict(self), "mean_dice": means}
 
 
-def train_segmentation(
-    store: Store,
-    out: Path,
-    *,
-    patch_size: Sequence[int],
-    batch_size: int = 2,
-    steps: int | None = None,
-    seconds: float | None = None,
-    inputs: Sequence[str] = ("image",),
-    channels: Sequence[int] = (16, 32, 64, 128),
-    learning_rate: float = 2e-3,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> tuple[SegmentationModule, TrainingReport]:
-    """Train on the split "train", judge on the split "val".
-
-    Parameters
-    ----------
-    out : folder for `model.pt` (weights), `training.json` (the report); made when absent
-    patch_size : x, y, z, voxels
-    steps, seconds : when to stop; at least one of them
-    inputs : names of the arrays that are the input
-    progress : called with (steps done, steps in all), or (seconds passed, seconds in all)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """How `train_segmentation` trains.
 
     Raises
     ------
     ValueError
         Neither `steps` nor `seconds` is given.
+    """
+
+    patch_size: tuple[int, int, int]
+    """x, y, z, voxels. A multiple of 2 for each level of `channels` after the first."""
+    batch_size: int = 2
+    steps: int | None = None
+    """Stop after so many."""
+    seconds: float | None = None
+    """Or after so long, whichever is first."""
+    inputs: tuple[str, ...] = ("image",)
+    """Names of the arrays that are the input."""
+    foreground: float = 0.66
+    """Share of patches around a voxel of some class. Twice nnU-Net's: these trainings are short."""
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    """Features of each level of the UNet."""
+    learning_rate: float = 2e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.seconds is None:
+            raise ValueError(f"give steps or seconds, got steps={self.steps}, seconds={self.seconds}")
+
+
+def train_segmentation(
+    store: Store, out: Path, settings: TrainingSettings, *, progress: Progress | None = None
+) -> tuple[SegmentationModule, TrainingReport]:
+    """Train on the split "train", judge on the split "val".
+
+    Parameters
+    ----------
+    out : folder for `model.pt` (weights) and `training.json` (the report); made when absent
+    progress : called with (seconds passed, seconds in all), or (steps done, steps in all) where no time is set
+
+    Raises
+    ------
     StoreError
         A split has no samples.
     """
-    if steps is None and seconds is None:
-        raise ValueError(f"give steps or seconds, got steps={steps}, seconds={seconds}")
     for split in ("train", "val"):
         if not store.ids(split):
             raise StoreError(f"{store.path} has no samples in split {split!r}: change `split` in the recipe")
-    lightning.seed_everything(seed, verbose=False)
-    module = SegmentationModule(
-        store.classes,
-        inputs=inputs,
-        patch_size=patch_size,
-        channels=channels,
-        learning_rate=learning_rate,
-        label_kind=store.label_kind,
-    )
-    data = DataModule(store.path, patch_size=tuple(patch_size), batch_size=batch_size, seed=seed)
     started = time.monotonic()
-    before = _validate(module, data)
-    trainer = _trainer(steps, seconds, progress)
-    trainer.fit(module, data)
+    with _quiet():
+        torch.manual_seed(settings.seed)
+        module = _module(store, settings)
+        data = DataModule(
+            store.path,
+            patch_size=settings.patch_size,
+            batch_size=settings.batch_size,
+            foreground=settings.foreground,
+            seed=settings.seed,
+        )
+        before = _validate(module, data)
+        _trainer(settings, progress).fit(module, data)
+        after = _validate(module, data)
     report = TrainingReport(
         classes=module.classes,
         dice_before=before,
         dice_constant=constant_dice(store, "val"),
-        dice_after=_validate(module, data),
+        dice_after=after,
         losses=tuple(module.losses),
         steps=len(module.losses),
         seconds=time.monotonic() - started,
@@ -129,6 +145,17 @@ def train_segmentation(
     torch.save(module.state_dict(), out / "model.pt")
     (out / "training.json").write_text(json.dumps(report.to_dict(), indent=2))
     return module, report
+
+
+def _module(store: Store, settings: TrainingSettings) -> SegmentationModule:
+    return SegmentationModule(
+        store.classes,
+        inputs=settings.inputs,
+        patch_size=settings.patch_size,
+        channels=settings.channels,
+        learning_rate=settings.learning_rate,
+        label_kind=store.label_kind,
+    )
 
 
 def predict_masks(module: SegmentationModule, store: Store, split: str = "val") -> Iterator[tuple[str, Mask]]:
@@ -166,14 +193,14 @@ def constant_dice(store: Store, split: str) -> dict[str, float]:
     return {name: float(np.mean(found)) if found else float("nan") for name, found in scores.items()}
 
 
-def _trainer(steps: int | None, seconds: float | None, progress: Progress | None) -> lightning.Trainer:
+def _trainer(settings: TrainingSettings, progress: Progress | None) -> lightning.Trainer:
     return lightning.Trainer(
-        max_steps=steps if steps is not None else -1,
-        max_time=None if seconds is None else {"seconds": round(seconds)},
+        max_steps=settings.steps if settings.steps is not None else -1,
+        max_time=None if settings.seconds is None else {"seconds": round(settings.seconds)},
         max_epochs=-1,
         accelerator="auto",
         devices=1,
-        callbacks=[_Report(steps, seconds, progress)],
+        callbacks=[_Report(settings, progress)],
         limit_val_batches=0,  # validated before and after: on a CPU whole volumes in between would be most of the time
         **QUIET,
     )
@@ -194,19 +221,35 @@ QUIET: dict[str, Any] = {
 }
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning announces devices and tips through its logger; a small training has nothing to say but its report."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 class _Report(lightning.Callback):
     """Passes progress on."""
 
-    def __init__(self, steps: int | None, seconds: float | None, progress: Progress | None) -> None:
-        self._steps, self._seconds, self._progress = steps, seconds, progress
+    def __init__(self, settings: TrainingSettings, progress: Progress | None) -> None:
+        self._settings, self._progress = settings, progress
         self._started = time.monotonic()
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """After each step."""
         if self._progress is None:
             return
-        if self._seconds is not None:
-            passed = time.monotonic() - self._started
-            self._progress(min(round(passed), round(self._seconds)), round(self._seconds))
-        elif self._steps is not None:
-            self._progress(trainer.global_step, self._steps)
+        if self._settings.seconds is not None:
+            total = round(self._settings.seconds)
+            self._progress(min(round(time.monotonic() - self._started), total), total)
+        elif self._settings.steps is not None:
+            self._progress(trainer.global_step, self._settings.steps)

@@ -1,7 +1,7 @@
 """A segmentation model, small and complete: what the demo and the recipes train, and an example to start from.
 
-A MONAI UNet with one sigmoid channel per class, Dice plus cross entropy, and validation by sliding window over whole
-volumes. Arrays are (N, C, X, Y, Z) as the datasets hand them out; the patch size is x, y, z.
+A MONAI UNet with one sigmoid channel per class, Dice plus binary cross entropy, and validation by sliding window over
+whole volumes. Arrays are (N, C, X, Y, Z) as the datasets hand them out; the patch size is x, y, z.
 """
 
 from collections.abc import Sequence
@@ -9,9 +9,10 @@ from typing import Any
 
 import lightning
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 from monai.networks.nets import UNet
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from .monai_adapter import predict_volume
 
@@ -50,7 +51,8 @@ class SegmentationModule(lightning.LightningModule):
             strides=(2,) * (len(channels) - 1),
             num_res_units=1,
         )
-        self.loss = DiceCELoss(sigmoid=True, batch=True)
+        # not MONAI's DiceCELoss: with several channels its cross entropy is a softmax over classes, ours may overlap
+        self.dice_loss = DiceLoss(sigmoid=True, batch=True)
         self.losses: list[float] = []
         """Training loss of every step so far."""
         self._scores: list[Tensor] = []
@@ -71,7 +73,8 @@ class SegmentationModule(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Loss of one batch of patches."""
-        loss: Tensor = self.loss(self(batch), self._truth(batch))
+        logits, truth = self(batch), self._truth(batch)
+        loss: Tensor = self.dice_loss(logits, truth) + binary_cross_entropy_with_logits(logits, truth)
         self.losses.append(float(loss.detach()))
         return loss
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from medimagenet import open_store
-from medimagenet.train import draw_training, train_segmentation
+from medimagenet.train import TrainingSettings, draw_training, train_segmentation
 
 
 def main() -> None:
@@ -23,11 +23,7 @@ def main() -> None:
     _, report = train_segmentation(
         open_store(options.store),
         options.out,
-        patch_size=(64, 64, 32),
-        batch_size=2,
-        steps=options.steps,
-        inputs=("image", "pt"),
-        seed=options.seed,
+        TrainingSettings(patch_size=(64, 64, 32), inputs=("image", "pt"), steps=options.steps, seed=options.seed),
     )
     draw_training(report, options.out / "loss.png")
     quarter = max(1, len(report.losses) // 4)
