@@ -61,6 +61,7 @@ SEVERITY: dict[str, Severity] = {
     # pixels
     "lossy_compressed": Severity.WARNING,
     "not_monochrome": Severity.ERROR,
+    "monochrome1": Severity.INFO,
     "mixed_rescale": Severity.INFO,
     "no_rescale": Severity.WARNING,
     "suv_not_computable": Severity.ERROR,

@@ -90,7 +90,10 @@ def read_stored(header: ImageHeader, out: NDArray[Any]) -> None:
         The pixels are absent, cut short or cannot be decoded.
     """
     if header.pixel_offset is None or header.transfer_syntax not in NATIVE:
-        out[...] = _decode(header)
+        frame = decode_frames(read_dataset(header.path), header.name)
+        if frame.shape != out.shape:
+            raise DicomError(f"{header.name} decodes to an array {frame.shape}, its header says {out.shape}")
+        out[...] = frame
     else:
         _read_native(header, out)
     unused = 8 * out.itemsize - header.values.get("BitsStored", 8 * out.itemsize)
@@ -178,11 +181,6 @@ def _read_native(header: ImageHeader, out: NDArray[Any]) -> None:
             if not count:
                 raise DicomError(f"{header.name} is cut short: {done} of {out.nbytes} bytes of pixels are there")
             done += count
-
-
-def _decode(header: ImageHeader) -> NDArray[Any]:
-    """Stored values through pydicom, (rows, columns)."""
-    return decode_frames(read_dataset(header.path), header.name)
 
 
 def decode_frames(dataset: pydicom.Dataset, name: str) -> NDArray[Any]:

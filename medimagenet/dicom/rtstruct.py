@@ -127,22 +127,28 @@ def fill_roi(roi: Roi, grid: Grid, mask: NDArray[np.bool_]) -> list[Finding]:
         findings.append(_finding("contour_not_closed", roi, f"has {count} contours of type {', '.join(others)}", count))
     if not closed:
         return findings
-    findings += _fill_closed(roi, [grid.to_index(c.points) for c in closed], mask)
-    return findings
+    starts = np.cumsum([0, *(len(c.points) for c in closed)])
+    vertices = grid.to_index(np.concatenate([c.points for c in closed]))
+    return findings + _fill_closed(roi, vertices, starts, mask)
 
 
-def _fill_closed(roi: Roi, contours: list[NDArray[np.float64]], mask: NDArray[np.bool_]) -> list[Finding]:
-    """Fill closed contours given in index coordinates, each (n, 3), x, y, z."""
-    heights = np.array([c[:, 2].mean() for c in contours])
+def _fill_closed(
+    roi: Roi, vertices: NDArray[np.float64], starts: NDArray[np.int64], mask: NDArray[np.bool_]
+) -> list[Finding]:
+    """Fill closed contours given in index coordinates, (n, 3), x, y, z, contour k from `starts[k]` on."""
+    lengths, firsts = np.diff(starts), starts[:-1]
+    low, high = np.minimum.reduceat(vertices, firsts), np.maximum.reduceat(vertices, firsts)
+    heights = np.add.reduceat(vertices[:, 2], firsts) / lengths
     slices = np.rint(heights)
-    enough = np.array([len(c) >= 3 for c in contours])
-    planar = np.array([np.ptp(c[:, 2]) for c in contours]) <= PLANAR_TOLERANCE
+    enough = lengths >= 3
+    planar = high[:, 2] - low[:, 2] <= PLANAR_TOLERANCE
     placed = planar & (slices >= 0) & (slices < len(mask))
     placed_in_best = placed & _in_nearest_plane(heights, slices)
-    used = np.flatnonzero(placed_in_best & enough)
-    polygons = [np.ascontiguousarray(contours[k][:, :2]) for k in used]
-    counts = fill_planes(polygons, slices[used].astype(np.int64), mask)
-    outside = np.array([_reaches_outside(polygon, mask.shape[1:]) for polygon in polygons], dtype=bool)
+    used = placed_in_best & enough
+    kept = np.ascontiguousarray(vertices[np.repeat(used, lengths), :2])
+    counts = fill_planes(kept, np.cumsum([0, *lengths[used]]), slices[used].astype(np.int64), mask)
+    edge = np.array(mask.shape[:0:-1]) - 0.5  # x, y of the outer edge of the outermost voxels
+    outside = (low[used, :2].min(axis=1) < -0.5) | (high[used, :2] > edge).any(axis=1)
     offsets = np.abs(heights - slices)[placed & (np.abs(heights - slices) > PLACE_TOLERANCE)]
     what_happened = {
         "contour_not_planar": (~planar, "that are not parallel to the slices and are left out"),
@@ -170,13 +176,6 @@ def _in_nearest_plane(heights: NDArray[np.float64], slices: NDArray[np.float64])
     is_near = np.empty(len(heights), dtype=bool)
     is_near[order] = np.abs(heights[order] - heights[leader]) <= SAME_PLANE_TOLERANCE
     return is_near
-
-
-def _reaches_outside(polygon: NDArray[np.float64], shape: Sequence[int]) -> bool:
-    """Whether a vertex lies beyond the outer edge of the outermost voxels."""
-    rows, columns = shape
-    low, high = polygon.min(axis=0), polygon.max(axis=0)
-    return bool(min(low) < -0.5 or high[0] > columns - 0.5 or high[1] > rows - 0.5)
 
 
 def _contours(elements: Elements, sequence: int | None) -> Iterable[Contour]:

@@ -91,9 +91,12 @@ def read_segments(path: Path) -> Segmentation:
     dataset = read_dataset(path)
     if dataset.SOPClassUID not in SEG_STORAGE:
         raise DicomError(f"{path.name} is not a segmentation: its SOPClassUID (0008,0016) is {dataset.SOPClassUID}")
+    for keyword in ("BitsAllocated", "Columns", "PerFrameFunctionalGroupsSequence", "Rows", "SegmentSequence"):
+        if keyword not in dataset:
+            raise DicomError(f"{path.name} is a segmentation without {keyword}")
     elements = read_elements(path, header_only=True)
     frames = _frames(dataset, path.name)
-    groups = list(dataset.get("PerFrameFunctionalGroupsSequence", []))
+    groups = list(dataset.PerFrameFunctionalGroupsSequence)
     if len(groups) != len(frames):
         raise DicomError(f"{path.name} describes {len(groups)} frames and has {len(frames)}")
     planes = tuple(_plane(dataset, group, k, path.name) for k, group in enumerate(groups))
@@ -169,8 +172,8 @@ def _macro(dataset: pydicom.Dataset, group: pydicom.Dataset, keyword: str) -> py
 def _segments(dataset: pydicom.Dataset) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Numbers and unique names of the segments."""
     names: dict[str, int] = {}
-    for item in dataset.get("SegmentSequence", []):
-        number = int(item.SegmentNumber)
+    for position, item in enumerate(dataset.SegmentSequence, start=1):
+        number = int(item.get("SegmentNumber", position))
         label = str(item.get("SegmentLabel") or "").strip() or f"segment {number}"
         names[label if label not in names else f"{label} (segment {number})"] = number
     if dataset.get("SegmentationType") == "LABELMAP":

@@ -130,6 +130,8 @@ def _pixel_findings(
     if lossy:
         message = f"{lossy} of {len(headers)} slices went through lossy compression"
         yield Finding(code="lossy_compressed", message=message, numbers={"slices": lossy, "of": len(headers)})
+    if any(header.values.get("PhotometricInterpretation") == "MONOCHROME1" for header in headers):
+        yield Finding(code="monochrome1", message="MONOCHROME1: low values are shown bright; they are kept as stored")
     slopes = np.array([(rescale.slope, rescale.intercept) for rescale in rescales])
     if modality != "PT" and len(np.unique(slopes, axis=0)) > 1:  # PET slices are scaled one by one as a rule
         low, high = slopes.min(axis=0).tolist(), slopes.max(axis=0).tolist()

@@ -35,20 +35,27 @@ def fill_contours(contours: Sequence[NDArray[np.float64]], shape: tuple[int, int
     ValueError
         A contour is not (n, 2), has fewer than three vertices, or one that is not finite.
     """
+    for number, contour in enumerate(contours):
+        if contour.ndim != 2 or contour.shape[1] != 2 or len(contour) < 3:
+            raise ValueError(f"contour {number} must be (n >= 3, 2) vertices x, y, got shape {contour.shape}")
     mask = np.zeros((1, *shape), dtype=np.bool_)
-    fill_planes(contours, np.zeros(len(contours), dtype=np.int64), mask)
+    lengths = [len(contour) for contour in contours]
+    vertices = np.concatenate([np.empty((0, 2)), *contours])
+    fill_planes(vertices, np.cumsum([0, *lengths]), np.zeros(len(contours), dtype=np.int64), mask)
     return mask[0]
 
 
 def fill_planes(
-    contours: Sequence[NDArray[np.float64]], planes: NDArray[np.int64], mask: NDArray[np.bool_]
+    vertices: NDArray[np.float64], starts: NDArray[np.int64], planes: NDArray[np.int64], mask: NDArray[np.bool_]
 ) -> NDArray[np.int64]:
     """Fill contours into the slices of a volume, in place: voxels that are inside change their value.
 
     Parameters
     ----------
-    contours : each (n, 2), voxels, (x, y)
-        Closed polygons, as in `fill_contours`; may reach out of the slice.
+    vertices : (n, 2), voxels, (x, y)
+        Those of all contours, one after the other; contours are closed and may reach out of the slice.
+    starts : (contours + 1,)
+        Where each contour begins in `vertices`, and at last their number.
     planes : (contours,)
         The slice of each contour.
     mask : (Z, Y, X)
@@ -61,23 +68,16 @@ def fill_planes(
     Raises
     ------
     ValueError
-        A contour is not (n, 2), has fewer than three vertices, or one that is not finite; a plane is not a slice.
+        A vertex is not finite, a plane is not a slice of the mask, or `starts` does not divide the vertices.
     """
-    counts = np.zeros(len(contours), dtype=np.int64)
-    if not len(contours):
-        return counts
-    for number, contour in enumerate(contours):
-        if contour.ndim != 2 or contour.shape[1] != 2 or len(contour) < 3:
-            raise ValueError(f"contour {number} must be (n >= 3, 2) vertices x, y, got shape {contour.shape}")
-    vertices = np.concatenate(contours).astype(np.float64, copy=False)
     if not np.isfinite(vertices).all():
         raise ValueError(f"contours must have finite vertices, got {vertices[~np.isfinite(vertices).all(axis=1)][0]}")
-    planes = np.ascontiguousarray(planes, dtype=np.int64)
-    if len(planes) != len(contours) or planes.min() < 0 or planes.max() >= len(mask):
-        raise ValueError(f"planes must be one of {len(mask)} slices for each of {len(contours)} contours, got {planes}")
-    starts = np.zeros(len(contours) + 1, dtype=np.int64)
-    np.cumsum([len(contour) for contour in contours], out=starts[1:])
-    _fill(vertices, starts, planes, mask, counts)
+    if len(planes) and (planes.min() < 0 or planes.max() >= len(mask)):
+        raise ValueError(f"planes must be slices of a mask of {len(mask)}, got {planes.min()} to {planes.max()}")
+    if len(starts) != len(planes) + 1 or starts[0] != 0 or starts[-1] != len(vertices) or (np.diff(starts) < 0).any():
+        raise ValueError(f"starts must divide {len(vertices)} vertices into {len(planes)} contours, got {starts}")
+    counts = np.zeros(len(planes), dtype=np.int64)
+    _fill(np.ascontiguousarray(vertices, dtype=np.float64), starts, planes, mask, counts)
     return counts
 
 
@@ -93,6 +93,8 @@ def _fill(
     marks = np.zeros((mask.shape[1], mask.shape[2] + 1), dtype=np.bool_)
     for k in range(len(planes)):
         polygon = vertices[starts[k] : starts[k + 1]]
+        if len(polygon) < 3:
+            continue
         low, high = _mark_crossings(polygon, marks)
         left = _clipped(polygon[:, 0].min(), mask.shape[2])
         right = min(_clipped(polygon[:, 0].max(), mask.shape[2]) + 1, mask.shape[2])  # right of it: even again

@@ -41,11 +41,13 @@ def test_a_fan_of_triangles_fills_what_its_polygon_fills(polygon):
     np.testing.assert_array_equal(np.logical_xor.reduce(fan), fill_contours([polygon], SHAPE))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(polygons(eighths), st.integers(0, 2)), max_size=6))
 def test_planes_are_the_exclusive_or_of_their_contours_and_counts_are_theirs(placed):
     mask = np.zeros((3, *SHAPE), dtype=bool)
-    counts = fill_planes([polygon for polygon, _ in placed], np.array([plane for _, plane in placed]), mask)
+    vertices = np.concatenate([np.empty((0, 2)), *(polygon for polygon, _ in placed)])
+    starts = np.cumsum([0, *(len(polygon) for polygon, _ in placed)])
+    counts = fill_planes(vertices, starts, np.array([plane for _, plane in placed], dtype=np.int64), mask)
     exact = [fill_exactly(polygon) for polygon, _ in placed]
     expected = np.zeros_like(mask)
     for filled, (_, plane) in zip(exact, placed, strict=True):
@@ -71,7 +73,10 @@ def test_a_contour_inside_another_is_a_hole():
 def test_wrong_contours_are_refused_with_their_value():
     with pytest.raises(ValueError, match=r"contour 0 must be .* got shape \(2, 2\)"):
         fill_contours([np.zeros((2, 2))], SHAPE)
-    with pytest.raises(ValueError, match="finite vertices, got .*nan"):
+    with pytest.raises(ValueError, match=r"finite vertices, got .*nan"):
         fill_contours([np.array([[0, 0], [1, 0], [np.nan, 1]])], SHAPE)
-    with pytest.raises(ValueError, match=r"one of 1 slices .* got \[1\]"):
-        fill_planes([np.eye(3)[:, :2]], np.array([1]), np.zeros((1, *SHAPE), dtype=bool))
+    triangle, mask = np.eye(3)[:, :2], np.zeros((1, *SHAPE), dtype=bool)
+    with pytest.raises(ValueError, match="slices of a mask of 1, got 1 to 1"):
+        fill_planes(triangle, np.array([0, 3]), np.array([1]), mask)
+    with pytest.raises(ValueError, match=r"divide 3 vertices into 1 contours, got \[0 2\]"):
+        fill_planes(triangle, np.array([0, 2]), np.array([0]), mask)
