@@ -12,7 +12,7 @@ from ..compiler.report import report_path
 from ..findings import Finding
 from ..index import open_index
 from ..preprocess import Recipe
-from .output import FailOnOption, Jobs, JsonFlag, fail_on, progress_bar, write_json, write_line, write_table
+from .output import FailOnOption, Jobs, JsonFlag, fail_on, plural, progress_bar, write_json, write_line, write_table
 
 
 def command(
@@ -70,7 +70,8 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
     write_line()
     splits = Counter(task.split for task in plan.tasks if not task.obstacles)
     counts = ", ".join(f"{name} {count}" for name, count in sorted(splits.items()))
-    write_line(f"{sum(splits.values())} of {len(plan.tasks)} samples would be compiled ({counts}); nothing was written")
+    of_all = f"{sum(splits.values())} of {plural(len(plan.tasks), 'sample')}"
+    write_line(f"{of_all} would be compiled ({counts}); nothing was written")
 
 
 def _show_report(report: CompileReport, as_json: bool) -> None:
@@ -92,7 +93,7 @@ def _show_report(report: CompileReport, as_json: bool) -> None:
     written, unchanged = len(report.written), len(report.unchanged)
     removed = len(report.of_state("removed"))
     write_line(
-        f"{written} samples written, {unchanged} unchanged, {len(report.skipped)} skipped, {removed} removed "
+        f"{plural(written, 'sample')} written, {unchanged} unchanged, {len(report.skipped)} skipped, {removed} removed "
         f"in {report.seconds:.1f} s; {report_path(report.path)} says why"
     )
     write_line(f"next: medimagenet inspect {report.path} --plot {report.path.with_suffix('.png')}")

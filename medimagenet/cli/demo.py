@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from ..demo import DemoReport, run_demo
-from .output import Jobs, JsonFlag, progress_stages, write_json, write_line, write_table
+from .output import Jobs, JsonFlag, plural, progress_stages, write_json, write_line, write_table
 
 
 def command(
@@ -42,8 +42,9 @@ def _render(report: DemoReport) -> None:
     )
     write_line()
     write_line(
-        f"{report.patients} patients, {len(report.compiled.written)} samples compiled, {training.steps} training steps "
-        f"in {training.seconds:.0f} s, judged on {training.validated} patients held out"
+        f"{plural(report.patients, 'patient')}, {plural(len(report.compiled.written), 'sample')} compiled, "
+        f"{plural(training.steps, 'training step')} in {training.seconds:.0f} s, "
+        f"judged on {plural(training.validated, 'patient')} held out"
     )
     write_line()
     write_table(["what", "where"], [[name, path] for name, path in report.files.items()])

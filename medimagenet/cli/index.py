@@ -14,6 +14,7 @@ from .output import (
     JsonFlag,
     fail_on,
     human_bytes,
+    plural,
     progress_bar,
     severities,
     write_json,
@@ -87,7 +88,8 @@ def _render(summary: dict[str, Any]) -> None:
             [[finding["code"], finding["severity"], finding["count"]] for finding in summary["findings"]],
         )
     write_line()
-    write_line(f"{summary['series']} series of {summary['patients']} patients in {summary['index']}")
+    path = summary["index"]
+    write_line(f"{plural(summary['series'], 'series')} of {plural(summary['patients'], 'patient')} in {path}")
     if summary["unreadable"]:
-        write_line(f"{summary['unreadable']} files in no series: {report_path(Path(summary['index']))} says why")
-    write_line(f"next: medimagenet samples {summary['index']} --modalities CT,RTSTRUCT")
+        write_line(f"{plural(summary['unreadable'], 'file')} in no series: {report_path(Path(path))} says why")
+    write_line(f"next: medimagenet samples {path} --modalities CT,RTSTRUCT")

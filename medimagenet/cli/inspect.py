@@ -12,6 +12,7 @@ from .output import (
     JsonFlag,
     fail_on,
     human_bytes,
+    plural,
     severities,
     write_json,
     write_line,
@@ -41,19 +42,20 @@ def command(
     else:
         _render(summary)
         if picture is not None:
-            write_line(f"pictures of {len(shown)} samples in {picture}")
+            write_line(f"pictures of {plural(len(shown), 'sample')} in {picture}")
     fail_on(severities(summary["findings"]), fail)
 
 
 def _render(summary: dict[str, Any]) -> None:
     classes = summary["classes"]
     write_table(
-        ["sample", "split", "images", "size x y z", "spacing mm", *(f"{name} ml" for name in classes), "findings"],
+        ["sample", "split", "series", "size x y z", "spacing mm", *(f"{name} ml" for name in classes), "findings"],
         [_cells(row, classes) for row in summary["rows"]],
     )
     write_line()
     write_line(
-        f"{summary['samples']} samples of {summary['patients']} patients ({_counts(summary['splits'])}), "
+        f"{plural(summary['samples'], 'sample')} of {plural(summary['patients'], 'patient')} "
+        f"({_counts(summary['splits'])}), "
         f"{human_bytes(summary['stored_bytes'])}, recipe {summary['recipe']} ({summary['recipe_hash'][:12]}), "
         f"labels as {summary['label_kind']}"
     )

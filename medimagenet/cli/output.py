@@ -101,6 +101,11 @@ def write_line(text: str = "") -> None:
     _console().print(text, soft_wrap=True)
 
 
+def plural(number: int, noun: str) -> str:
+    """ "1 sample", "2 samples"; "series" stays as it is."""
+    return f"{number} {noun}{'' if number == 1 or noun.endswith('s') else 's'}"
+
+
 def human_bytes(count: float) -> str:
     """A size as a person reads it: 0 B, 1.5 MB (decimal prefixes, as disks are sold)."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -188,7 +193,8 @@ def fail_on(severities: Iterable[str], threshold: FailOn | None) -> None:
     counted = {FailOn.ERROR: ("error",), FailOn.WARNING: ("warning", "error")}[threshold]
     number = sum(severity in counted for severity in severities)
     if number:
-        write_note(f"{number} findings of severity {' or '.join(counted)} (--fail-on {threshold}): exit code 3")
+        worse = " or ".join(counted)
+        write_note(f"{plural(number, 'finding')} of severity {worse} (--fail-on {threshold}): exit code 3")
         raise typer.Exit(ExitCode.FINDINGS)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..index import find_samples, open_index
-from .output import JsonFlag, write_json, write_line, write_table, wrong_usage
+from .output import JsonFlag, plural, write_json, write_line, write_table, wrong_usage
 
 MOST_REASONS = 5  # lines below the table, most frequent first
 
@@ -64,9 +64,9 @@ def _render(found: Any) -> None:
             ],
         )
         write_line()
-    write_line(f"{len(found.samples)} samples")
+    write_line(plural(len(found.samples), "sample"))
     for reason, count in Counter(reason for _, reason in found.missing).most_common(MOST_REASONS):
-        write_line(f"{count} series in none: {reason}")
+        write_line(f"{plural(count, 'series')} in none: {reason}")
     if found.missing:
         write_line("(--missing lists them)")
 
@@ -75,8 +75,7 @@ def _size(row: dict[str, Any]) -> str:
     """Of an image its size as x × y × z; of an annotation how many regions it names."""
     if row["shape"]:
         return "×".join(str(n) for n in reversed(row["shape"]))
-    number = len(row["roi_names"] or ())
-    return f"{number} region{'' if number == 1 else 's'}"
+    return plural(len(row["roi_names"] or ()), "region")
 
 
 def _regions(sample: Any) -> str:
