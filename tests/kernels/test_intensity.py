@@ -70,7 +70,7 @@ def test_statistics_of_nothing(dtype):
 def test_what_is_not_finite_is_counted_and_left_out():
     values = np.array([1.0, np.nan, 3.0, np.inf, -np.inf], np.float32)
     found = statistics(values)
-    assert (found.voxels, found.not_finite, found.mean) == (2, 3, 2.0)
+    assert (found.voxels, found.not_finite, found.mean, found.std) == (2, 3, 2.0, 1.0)
     assert count_not_finite(values) == 3
     assert count_not_finite(np.array([1, 2], np.int16)) == 0
     assert percentiles(values, [50]) == [2.0]

@@ -25,6 +25,11 @@ def test_an_alias_may_stand_twice():
     assert parse("a: &one {b: 1}\nc: *one\nd: *one", "x").values["d"] == {"b": 1}
 
 
+def test_an_alias_of_itself_ends_in_an_error():
+    with pytest.raises(RecipeError, match="modalities"):
+        Recipe.from_yaml("name: a\nmodalities: &m [CT, *m]")
+
+
 def test_objects_are_not_made_from_text():
     with pytest.raises(RecipeError, match="line 1: not YAML: could not determine a constructor"):
         parse("a: !!python/object/apply:os.getcwd []", "x")

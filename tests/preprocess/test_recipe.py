@@ -66,6 +66,7 @@ def test_the_shortest_recipe():
         ("[1, null, 3]", "1.5", 6, "spacing is 1.5: must be three lengths [x, y, z] in mm"),
         ("[1, null, 3]", "[1, 2]", 6, "spacing is [1, 2]"),
         ("val: 0.2", "val: 0.3", 11, "train + val + test must be 1, got 0.8 + 0.3 + 0.0 = 1.1"),
+        ("val: 0.2", "val: 0.1", 11, "got 0.8 + 0.1 + 0.0 = 0.9"),
         ("val: 0.2", "val: 0.2, seed: x", 11, "split.seed is 'x'"),
         ("[CT, PT, RTSTRUCT]", "[CT, PET, RTSTRUCT]", 2, "unknown modality 'PET', did you mean 'PT'?"),
         ("[CT, PT, RTSTRUCT]", "[RTSTRUCT, CT]", 2, "the first modality leads and must be an image"),

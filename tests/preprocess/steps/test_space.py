@@ -84,6 +84,14 @@ def test_a_mask_by_linear_is_above_one_half_of_simpleitk():
     np.testing.assert_array_equal(found.mask["a"][settled], share[settled] > 0.5)
 
 
+@pytest.mark.parametrize("spacing", [(0.977, 0.977, 3.27), (1.0, 2.0, 3.0)])
+def test_grids_of_one_direction_map_without_rounding(spacing):
+    grid = Grid((512, 512, 100), spacing, (-249.51, -460.51, 33.3), OBLIQUE)
+    matrix, offset = module.index_map(grid, grid.with_spacing([2 * each for each in spacing]))
+    assert (matrix == np.eye(3) * 2).all()
+    assert (offset == 0).all()
+
+
 def test_none_keeps_an_axis():
     grid = Grid((8, 8, 4), (1.0, 1.0, 3.0))
     case = case_on(grid)
