@@ -13,14 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.data.utils import collate_meta_tensor_fn
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from ..store import Store
 from .arrays import LABEL_DTYPES, Sample, Samples, aligned, item_dtype
 from .orientation import check_orientation
 from .patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource, as_size
 from .samplers import Draw, Purpose, hash64
+
+# A batch's affine must be that of every item. MONAI's own DataLoader enters this when it first collates; without it
+# torch's DataLoader would give a batch the affine of its first item.
+default_collate_fn_map.setdefault(MetaTensor, collate_meta_tensor_fn)
 
 Transform = Callable[[Any], Any]
 """A MONAI ``Compose``, or anything that takes an item and gives what training wants."""

@@ -7,6 +7,7 @@ The loop gets the batches in order; which thread filled which patch changes noth
 """
 
 import os
+import weakref
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -103,7 +104,7 @@ class PatchLoader:
         shapes = {name: ((batch_size, *shape), dtype) for name, (shape, dtype) in self._source.shapes().items()}
         self._ring = BatchRing(shapes, size=self._prefetch + 3, is_pinned=self._is_pinned)
         self._threads: ThreadPoolExecutor | None = None
-        self._running: Generator[Batch, None, None] | None = None
+        self._running: weakref.ref[Generator[Batch, None, None]] | None = None  # strong, it would be a cycle
         self._epoch, self._batch = 0, 0
 
     def __len__(self) -> int:
@@ -159,8 +160,9 @@ class PatchLoader:
     def __iter__(self) -> Iterator[Batch]:
         """The batches from the present place to the end of its epoch. An earlier iteration ends."""
         self._stop()
-        self._running = self._batches()
-        return self._running
+        batches = self._batches()
+        self._running = weakref.ref(batches)
+        return batches
 
     def close(self) -> None:
         """Stop the threads, at once: what is not begun is dropped. The loader can be used again."""
@@ -178,7 +180,7 @@ class PatchLoader:
         self.close()
 
     def _stop(self) -> None:
-        running, self._running = self._running, None
+        running = None if self._running is None else self._running()
         if running is not None:
             running.close()
 
