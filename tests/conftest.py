@@ -50,6 +50,12 @@ def _absent(message: str) -> None:
     pytest.skip(message)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_places(tmp_path_factory) -> None:
+    """Settings and the pseudonym key of the tests, not of whoever runs them. Kernels stay cached as usual."""
+    os.environ["MEDIMAGENET_CONFIG_DIR"] = str(tmp_path_factory.mktemp("config"))
+
+
 @pytest.fixture(scope="session")
 def realdata() -> Path:
     """The folder of real DICOM. Its absence skips a test here and fails it in CI."""

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ..findings import Finding
-from ..sources.base import SeriesRecord
-from ..sources.grouping import SINGLE_OBJECTS
+from ..sources.base import SINGLE_OBJECTS, SeriesRecord
 
 ANNOTATIONS = ("RTSTRUCT", "SEG", "RTPLAN", "RTDOSE")
 """Modalities that mean nothing without what they refer to."""

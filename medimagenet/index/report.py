@@ -4,8 +4,10 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..dicom.scan import FileProblem
+if TYPE_CHECKING:
+    from ..dicom.scan import FileProblem  # would load pydicom, which a query does not need
 
 COLUMNS = ("path", "code", "severity", "message")
 
@@ -16,7 +18,7 @@ def report_path(index_path: Path) -> Path:
     return index_path.with_name(f"{name}.report.csv")
 
 
-def problem_row(problem: FileProblem) -> dict[str, str]:
+def problem_row(problem: "FileProblem") -> dict[str, str]:
     """One line of the report."""
     finding = problem.finding
     return {

@@ -6,6 +6,14 @@ from typing import Protocol
 
 from ..findings import Finding
 
+SINGLE_OBJECTS = frozenset(
+    {
+        *("RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "RTIMAGE", "PLAN", "SEG", "REG", "FID", "RWV"),
+        *("SR", "KO", "PR", "DOC", "M3D", "STL", "ECG", "HD", "EPS", "AU"),
+    }
+)
+"""Modalities whose instances are whole objects, not slices of something."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesRecord:

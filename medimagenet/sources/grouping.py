@@ -21,14 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..dicom.scan import InstanceHeader
-
-SINGLE_OBJECTS = frozenset(
-    {
-        *("RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD", "RTIMAGE", "PLAN", "SEG", "REG", "FID", "RWV"),
-        *("SR", "KO", "PR", "DOC", "M3D", "STL", "ECG", "HD", "EPS", "AU"),
-    }
-)
-"""Modalities whose instances are whole objects, not slices of something."""
+from .base import SINGLE_OBJECTS
 
 _IDENTITY = ("SeriesInstanceUID", "PatientID", "Modality", "SOPClassUID", "TransferSyntaxUID")
 

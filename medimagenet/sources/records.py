@@ -9,8 +9,8 @@ from typing import Any
 from ..dicom.scan import InstanceHeader
 from ..dicom.stack import Stack, plane_from_values, stack_slices
 from ..findings import Finding
-from .base import SeriesRecord
-from .grouping import SINGLE_OBJECTS, Duplicate, Group
+from .base import SINGLE_OBJECTS, SeriesRecord
+from .grouping import Duplicate, Group
 from .references import References
 
 _TEXT_KEYWORDS = (

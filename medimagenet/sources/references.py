@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from ..dicom.scan import InstanceHeader
 from ..findings import Finding
-from .grouping import SINGLE_OBJECTS, Group
+from .base import SINGLE_OBJECTS
+from .grouping import Group
 
 BY_INSTANCE = ("RTPLAN", "RTDOSE")
 """Modalities that refer to single objects by SOPInstanceUID, and to no series."""
