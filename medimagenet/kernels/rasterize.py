@@ -105,7 +105,6 @@ def _fill(
                 marks[row, column] = False
                 mask[planes[k], row, column] ^= inside
                 counts[k] += inside
-            marks[row, right:] = False
 
 
 @kernel

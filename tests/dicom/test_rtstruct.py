@@ -171,7 +171,7 @@ def test_two_planes_of_a_real_pet_fill_nothing(realdata):
     assert len(planes) == 31
     assert mask.array[0].any(axis=(1, 2)).sum() == 29
     (finding,) = mask.findings
-    assert (finding.code, finding.numbers["contours"]) == ("contour_fills_nothing", 3)  # one more in a filled plane
+    assert (finding.code, finding.numbers["contours"]) == ("contour_fills_nothing", 3)  # two of them in one plane
 
 
 @pytest.mark.realdata
