@@ -50,8 +50,8 @@ class Index:
         path = Path(path)
         _check_file(path)
         try:
-            table = pq.read_table(path).replace_schema_metadata(None)
-        except (pa.ArrowException, OSError) as error:
+            table = pq.read_table(path).select(SCHEMA.names).cast(SCHEMA)
+        except (pa.ArrowException, OSError, KeyError) as error:
             raise IndexFileError(_damaged(path, error)) from error
         return cls(table, read_report(report_path(path)))
 

@@ -36,7 +36,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The files of one row, by path."""
+    """The files of one row, by folder and name."""
 
     headers: tuple[InstanceHeader, ...]
     duplicates: tuple[Duplicate, ...] = ()
@@ -45,7 +45,7 @@ class Group:
 def group_headers(headers: Iterable[InstanceHeader]) -> list[Group]:
     """Part the files of a folder tree into the groups that become rows."""
     by_identity: dict[tuple[str, ...], list[InstanceHeader]] = defaultdict(list)
-    for header in sorted(headers, key=lambda header: header.path):
+    for header in sorted(headers, key=_order):
         by_identity[tuple(header.text(keyword) for keyword in _IDENTITY)].append(header)
     return [
         group
@@ -53,6 +53,11 @@ def group_headers(headers: Iterable[InstanceHeader]) -> list[Group]:
         for same_place in part_by_place(same_identity)
         for group in _part_by_content(same_place)
     ]
+
+
+def _order(header: InstanceHeader) -> tuple[Path, int, str]:
+    """By folder and name, short names first: of "x.dcm" and "x (1).dcm" the copy is the one that is left out."""
+    return header.path.parent, len(header.path.name), header.path.name
 
 
 def part_by_place(headers: Sequence[InstanceHeader]) -> list[list[InstanceHeader]]:
