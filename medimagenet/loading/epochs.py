@@ -34,7 +34,7 @@ class EpochSampler(DistributedSampler[Draw]):
         place = process_place(rank, ranks)
         self.share = Share(length=len(dataset), batch=batch_size, rank=place[0], ranks=place[1], wrap=wrap)
         self.first_batch = 0
-        """Batches of the next iteration that are left out: where a resumed epoch goes on."""
+        """Batches that the next iteration, and only that, leaves out: where a resumed epoch goes on."""
         super().__init__(dataset, num_replicas=place[1], rank=place[0], shuffle=False)
 
     def __len__(self) -> int:
@@ -42,9 +42,10 @@ class EpochSampler(DistributedSampler[Draw]):
         return self.share.patches
 
     def __iter__(self) -> Iterator[Draw]:
-        for batch in range(self.first_batch, self.share.batches):
+        epoch, first, self.first_batch = self.epoch, self.first_batch, 0
+        for batch in range(first, self.share.batches):
             for index in self.share.indices(batch):
-                yield Draw(self.epoch, index)
+                yield Draw(epoch, index)
 
 
 def process_place(rank: int | None, ranks: int | None) -> tuple[int, int]:

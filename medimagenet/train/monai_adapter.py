@@ -18,7 +18,8 @@ from ..loading.orientation import turn_towards
 class EpochLoader(monai.data.DataLoader):
     """MONAI's DataLoader over a `PatchDataset`, for transforms on the CPU in worker processes.
 
-    It draws what `PatchLoader` draws, and like it can be saved and resumed between any two batches of an epoch.
+    It draws what `PatchLoader` draws and is, like it, a place in an endless row of epochs that can be saved and
+    restored between any two batches. ``sampler.set_epoch`` moves to another epoch.
 
     Parameters
     ----------
@@ -39,29 +40,27 @@ class EpochLoader(monai.data.DataLoader):
     ) -> None:
         sampler = EpochSampler(dataset, batch_size=batch_size, rank=rank, ranks=ranks)
         super().__init__(dataset, batch_size=batch_size, sampler=sampler, **options)
-        self._batch = 0
+        self._epoch, self._batch = 0, 0
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches from the present place to the end of the epoch."""
+        """The batches from the present place to the end of its epoch; the next iteration is the next epoch."""
         sampler: EpochSampler = self.sampler
-        sampler.first_batch, self._batch = self._batch, 0
-        batches = super().__iter__()
-        place = sampler.first_batch
-        sampler.first_batch = 0
-        for batch in batches:
-            place += 1
-            self._batch = place % len(self)
+        epoch = sampler.epoch
+        sampler.first_batch = self._batch if self._epoch == epoch else 0
+        for number, batch in enumerate(super().__iter__(), start=sampler.first_batch + 1):
+            if number == len(self):
+                sampler.set_epoch(epoch + 1)
+            self._epoch, self._batch = (epoch, number) if number < len(self) else (epoch + 1, 0)
             yield batch
-        self._batch = 0
 
     def state_dict(self) -> dict[str, Any]:
         """The place after the last batch that was handed out."""
-        return {"epoch": self.sampler.epoch, "batch": self._batch}
+        return {"epoch": self._epoch, "batch": self._batch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go to the place that `state_dict` saved."""
-        self.sampler.set_epoch(int(state["epoch"]))
-        self._batch = int(state["batch"])
+        self._epoch, self._batch = int(state["epoch"]), int(state["batch"])
+        self.sampler.set_epoch(self._epoch)
 
 
 def predict_volume(
@@ -84,16 +83,16 @@ def predict_volume(
 
     Returns
     -------
-    (K, n0, n1, n2), or with the leading N where `image` had it
+    (K, n0, n1, n2), or with the leading N where `image` had it; a MetaTensor where `image` was one
     """
     is_item = image.ndim == 4
-    batch = torch.as_tensor(image)[None] if is_item else torch.as_tensor(image)
+    batch = image[None] if is_item else image
     with torch.inference_mode():
         output = sliding_window_inference(
             batch, tuple(patch_size), batch_size, network, overlap=overlap, mode="gaussian"
         )
-    prediction: Tensor = torch.as_tensor(output)
-    return prediction[0] if is_item else prediction
+    prediction: Tensor = output[0] if is_item else output
+    return prediction
 
 
 def to_stored_order(prediction: Tensor | NDArray[Any], grid: Grid, orientation: str | None = "RAS") -> NDArray[Any]:

@@ -23,6 +23,7 @@ def test_resumes_where_it_is_told():
     sampler = EpochSampler(range(6), batch_size=2)
     sampler.first_batch = 2
     assert [draw.number for draw in sampler] == [4, 5]
+    assert [draw.number for draw in sampler] == [0, 1, 2, 3, 4, 5]
 
 
 def test_lightning_takes_it_for_a_distributed_sampler():
