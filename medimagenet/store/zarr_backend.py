@@ -162,6 +162,7 @@ def _lock(path: Path) -> None:
 
     A POSIX lock, which forked workers do not inherit. Where the file system has none, nothing is held.
     """
+    _unlock(path)  # of a run in this process that failed: closing any descriptor of the file would give up its lock
     (path / PARTIAL).mkdir(exist_ok=True)
     descriptor = os.open(path / PARTIAL / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -269,6 +270,11 @@ class StoreWriter:
                 (partial / name).replace(self.path / name)
             shutil.rmtree(partial)
             sync(self.path)
+        _unlock(self.path)
+
+    def close(self) -> None:
+        """Let go of a store that is not finished: what is committed stays, what is partial goes."""
+        shutil.rmtree(self.path / PARTIAL, ignore_errors=True)
         _unlock(self.path)
 
     def _check(self, data: SampleData) -> None:

@@ -1,5 +1,6 @@
 """The kernel decorator: its choices, and its cache under processes that fill it at once (numba issue 4807)."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import numba
 import numpy as np
 import pytest
 
-from medimagenet.kernels._jit import kernel
+from medimagenet.kernels._jit import c_function, kernel
 
 PROCESSES = 8
 DTYPES = ("int8", "int16", "int32", "int64", "float32", "float64")
@@ -192,3 +193,42 @@ def test_other_threads_run_meanwhile():
         time.sleep(0.001)
         turns += 1
     assert turns > 10  # 1 where the lock is held
+
+
+LIBC = ctypes.CDLL(None)
+call_labs = c_function("int64", "int64")
+call_memcmp = c_function("int32", "intp", "intp", "intp")
+
+
+@kernel
+def sum_of_absolutes(address, values):
+    total = 0
+    for value in values:
+        total += call_labs(address, (value,))
+    return total
+
+
+@kernel
+def compare(address, one, other, length):
+    return call_memcmp(address, (one.ctypes.data, other.ctypes.data, length))
+
+
+def address_of(function):
+    return ctypes.cast(function, ctypes.c_void_p).value
+
+
+def test_a_kernel_calls_a_c_function_by_its_address():
+    assert sum_of_absolutes(address_of(LIBC.labs), np.array([1, -2, 3, -(2**40)])) == 6 + 2**40
+
+
+def test_arguments_are_cast_to_what_c_declares():
+    """Values of 8, 16 and 32 bits arrive as int64, with their sign; lengths of any width as size_t."""
+    for dtype in (np.int8, np.int16, np.int32, np.uint8):
+        values = np.array([-3, 4]).astype(dtype)
+        assert sum_of_absolutes(address_of(LIBC.labs), values) == int(np.abs(values.astype(np.int64)).sum())
+    one, other = np.arange(10, dtype=np.uint8), np.arange(10, dtype=np.uint8)
+    other[7] = 0
+    memcmp = address_of(LIBC.memcmp)
+    assert compare(memcmp, one, other, np.int32(7)) == 0
+    assert compare(memcmp, one, other, np.uint8(8)) > 0
+    assert compare(memcmp, other, one, 8) < 0

@@ -1,8 +1,10 @@
 """Opening a store: what is refused and how; and what an open one says, against zarr-python and the arrays written."""
 
+import importlib.util
 import json
 import multiprocessing
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import zarr
 
 from medimagenet import open_store as top_level_open_store
 from medimagenet.errors import StoreDamagedError, StoreError, StoreFormatError
-from medimagenet.store import open_store, store
+from medimagenet.store import open_store, store, verify
 
 
 def test_samples_and_arrays(store_path, tools):
@@ -170,3 +172,23 @@ def test_a_worker_process_reads_a_pickled_store(store_path):
     expected = _sum_of(opened)
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(_sum_of, (opened,)) == expected
+
+
+def test_a_store_of_format_1_is_read_for_ever():
+    """Written by medimagenet 0.1.0, see tests/data/store_format_1/data.py."""
+    script = Path(__file__).parents[1] / "data/store_format_1/data.py"
+    spec = importlib.util.spec_from_file_location("store_format_1", script)
+    written = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(written)
+    opened = open_store(written.PATH)
+    assert opened.ids("train") == ("sample-1",)
+    assert (opened.classes, opened.row("sample-1")["fold"]) == (written.CLASSES, 0)
+    for name, array in written.arrays().items():
+        np.testing.assert_array_equal(opened.array("sample-1", name).read(), array)
+        assert opened.array("sample-1", name).grid == written.GRID
+    assert opened.array("sample-1").normalization == written.WINDOW
+    assert opened.array("sample-1", "label").crop == ((1, 2, 3), written.GRID.size)
+    label = written.arrays()["label"]
+    for k, name in enumerate(written.CLASSES):
+        np.testing.assert_array_equal(opened.foreground("sample-1", name), np.argwhere(label[k])[:20])
+    assert verify(written.PATH) == []
