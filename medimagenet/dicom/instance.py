@@ -46,6 +46,7 @@ SCAN_KEYWORDS = (
 _KEYWORDS = (*SCAN_KEYWORDS, *REFERENCE_KEYWORDS, *OTHER_KEYWORDS)
 _HASH_LENGTH = 32  # hex digits: 128 bits tell any two headers of a collection apart
 _FIRST_GROUPS = (2, 8)  # of a data set: file meta information, or identification
+_BLOCK = 1 << 20  # bytes
 _EVIDENCE = ("SOPClassUID", "SeriesInstanceUID", "Modality")  # that bytes without the magic word are DICOM after all
 _ELEMENT_HEAD = 8  # bytes of the tag and length of any element, at least
 _CONTAINERS = {
@@ -293,7 +294,10 @@ def _plain(value: Any) -> Any:
 
 def _hash(stream: BinaryIO, end: int) -> str:
     stream.seek(0)
-    return hashlib.sha256(stream.read(end)).hexdigest()[:_HASH_LENGTH]
+    digest = hashlib.sha256()
+    for start in range(0, end, _BLOCK):  # objects without pixel data are hashed whole, and may be large
+        digest.update(stream.read(min(_BLOCK, end - start)))
+    return digest.hexdigest()[:_HASH_LENGTH]
 
 
 def _problem(path: Path, code: str, message: str) -> FileProblem:

@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
 
+from ..errors import SourceError
 from .instance import SCAN_KEYWORDS, FileProblem, InstanceHeader, read_header
 
 __all__ = ["SCAN_KEYWORDS", "FileProblem", "InstanceHeader", "read_header", "scan"]
@@ -36,6 +38,8 @@ def scan(
     ------
     ValueError
         `jobs` is below 1.
+    SourceError
+        A process was killed, as systems do when memory runs out.
     """
     jobs = jobs if jobs is not None else _cpu_count()
     if jobs < 1:
@@ -65,6 +69,10 @@ def _read_in_processes(batches: list[Sequence[Path]], jobs: int) -> Iterator[lis
         while running:
             yield running.pop(0).result()
             running += [pool.submit(_read_batch, batch) for batch in islice(waiting, 1)]
+    except BrokenProcessPool as error:
+        raise SourceError(
+            f"one of {jobs} processes that read headers was killed, mostly for lack of memory: try again with jobs=1"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,11 +1,15 @@
 """Scanning in processes gives what reading one by one gives, in the same order."""
 
+import os
+import signal
 from pathlib import Path
 
 import pydicom
 import pytest
 
+import medimagenet.dicom.scan
 from medimagenet.dicom.scan import read_header, scan
+from medimagenet.errors import SourceError
 
 PATHS = sorted(path for path in Path(pydicom.__file__).parent.glob("data/test_files/**/*") if path.is_file())
 
@@ -33,6 +37,12 @@ def test_a_scan_that_is_given_up_ends(tmp_path):
     running = scan(PATHS, jobs=2)
     next(running)
     running.close()
+
+
+def test_a_process_that_is_killed_is_said(monkeypatch):
+    monkeypatch.setattr(medimagenet.dicom.scan, "read_header", lambda path: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(SourceError, match=r"one of 2 processes .* was killed"):
+        list(scan(PATHS, jobs=2))
 
 
 def test_jobs_below_one():
