@@ -102,8 +102,8 @@ def _check_classes(samples: Sequence[Sample], recipe: Recipe) -> None:
         listed = ", ".join(f"{name} ({count})" for name, count in names.most_common(MOST_NAMES))
         patterns = {label: list(recipe.rois[label]) for label in match.missing}
         raise RecipeError(
-            f"recipe {recipe.name}: no ROI of any of the {len(samples)} samples matches {patterns}; a pattern must match "
-            f"the whole name; the most frequent names are {listed or 'none at all'}"
+            f"recipe {recipe.name}: no ROI of any of the {len(samples)} samples matches {patterns}; a pattern must "
+            f"match the whole name; the most frequent names are {listed or 'none at all'}"
         )
 
 
@@ -125,7 +125,8 @@ def _task(sample: Sample, split: str, recipe: Recipe) -> Task:
     for finding in obstacles:
         if recipe.action_for(finding.code) == "fail":
             raise RecipeError(
-                f"recipe {recipe.name} says fail for {finding.code}, and sample {sample.sample_id} has it: {finding.message}"
+                f"recipe {recipe.name} says fail for {finding.code}, and sample {sample.sample_id} has it: "
+                f"{finding.message}"
             )
     return Task(
         sample=sample,

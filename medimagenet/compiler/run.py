@@ -80,6 +80,7 @@ def compile_store(
     try:
         outcomes, plan = _compile(index, recipe, pseudonyms, writer, _Workers(jobs, executor), progress)
     except BaseException:
+        writer.close()
         if fresh and not writer.rows():  # nothing was made, so nothing is left
             shutil.rmtree(out)
         raise
@@ -222,6 +223,7 @@ def _finish(report: CompileReport, writer: StoreWriter, pseudonyms: Pseudonyms |
     rows = writer.rows()
     write_private(report_path(report.path), report.to_csv())
     if not rows:
+        writer.close()
         if fresh:
             shutil.rmtree(report.path)
         reasons = Counter(finding.code for outcome in report.skipped for finding in outcome.findings)

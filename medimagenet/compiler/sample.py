@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ..errors import DicomError
 from ..findings import Finding
-from ..geometry import Grid
+from ..geometry import Grid, Size
 from ..kernels.foreground import foreground_points
 from ..preprocess import Recipe, preprocess
+from ..preprocess.steps import crop_box
 from ..store import SampleData, StoredArray, StoreWriter
 from ..store.attribution import most_restrictive
 from ..volume import Case, Volume
@@ -43,7 +44,7 @@ def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter) -> Result:
         case = read_case(task.sample, recipe.rois, several=recipe.several)
     except DicomError as error:
         finding = Finding(code="not_decodable", message=str(error))
-        return Result(sample_id=task.sample_id, row=None, findings=(*task.findings, finding))
+        return Result(sample_id=task.sample_id, row=None, findings=(*task.findings, *error.findings, finding))
     source_grid = next(iter(case.images.values())).grid
     case = preprocess(case, recipe)
     findings = _unique((*task.findings, *case.all_findings()))
@@ -61,13 +62,15 @@ def _unique(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
 def _sample_data(
     task: Task, case: Case, recipe: Recipe, source_grid: Grid, findings: tuple[Finding, ...]
 ) -> SampleData:
+    crop = crop_box(case.provenance)
     names = ["image", *(modality.lower() for modality in list(case.images)[1:])]
-    arrays = {name: _stored(volume, source_grid) for name, volume in zip(names, case.images.values(), strict=True)}
+    volumes = zip(names, case.images.values(), strict=True)
+    arrays = {name: _stored(volume, source_grid, crop) for name, volume in volumes}
     foreground: dict[str, NDArray[np.int32]] = {}
     if case.mask is not None:
         mask = case.mask
         label = mask.to_label_map()[np.newaxis] if recipe.label == "map" else mask.array.view(np.uint8)
-        arrays["label"] = StoredArray(array=label, grid=mask.grid, source_grid=source_grid)
+        arrays["label"] = StoredArray(array=label, grid=mask.grid, source_grid=source_grid, crop=crop)
         for value, name in enumerate(mask.names):
             channel = label[0] == value + 1 if recipe.label == "map" else mask.array[value]
             foreground[name] = foreground_points(channel, recipe.store.max_foreground, seed=value)
@@ -79,12 +82,13 @@ def _sample_data(
     )
 
 
-def _stored(volume: Volume, source_grid: Grid) -> StoredArray:
+def _stored(volume: Volume, source_grid: Grid, crop: tuple[Size, Size] | None) -> StoredArray:
     array = volume.array if volume.array.ndim == 4 else volume.array[np.newaxis]
     return StoredArray(
         array=array,
         grid=volume.grid,
         source_grid=source_grid,
+        crop=crop,
         normalization=volume.normalization,
         unit=volume.unit,
     )

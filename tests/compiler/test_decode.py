@@ -1,0 +1,61 @@
+"""read_case: which series become what, against the readers of single series and the phantom's truth."""
+
+import numpy as np
+import pytest
+
+from medimagenet.compiler import read_case
+from medimagenet.errors import DicomError
+from medimagenet.index import find_samples, index_directory
+from medimagenet.synthetic import write_patients
+
+from .conftest import SIZE, SPACING
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ct-pt-dose")
+    modalities = ("CT", "PT", "RTSTRUCT", "SEG", "RTPLAN", "RTDOSE")
+    return write_patients(folder, 1, modalities=modalities, size=SIZE, spacing=SPACING, jobs=1, noise=0.0)[0]
+
+
+def sample_of(truth, modalities):
+    (sample,) = find_samples(index_directory(truth.folder, jobs=1), modalities).samples
+    return sample
+
+
+def test_all_rois_without_patterns(truth):
+    case = read_case(sample_of(truth, "CT,RTSTRUCT"))
+    assert list(case.images) == ["CT"]
+    assert set(case.mask.names) == set(truth.organs)
+    for name in truth.organs:
+        np.testing.assert_array_equal(case.mask[name], truth.masks("CT", [name])[name])
+
+
+def test_only_rois_that_a_class_takes_are_filled(truth):
+    case = read_case(sample_of(truth, "CT,RTSTRUCT"), {"lungs": ["lung.*"]})
+    lungs = {name for name in truth.organs if name.startswith("lung")}
+    assert set(case.mask.names) == lungs
+    (step,) = case.provenance
+    assert set(step["left_out"]) == set(truth.organs) - lungs
+
+
+def test_images_and_dose_come_in_the_order_asked(truth):
+    case = read_case(sample_of(truth, "CT,PT,RTSTRUCT,RTPLAN,RTDOSE"))
+    assert list(case.images) == ["CT", "PT", "RTDOSE"]
+    assert [volume.unit for volume in case.images.values()] == ["HU", "SUVbw g/ml", "Gy"]
+    dose = case.images["RTDOSE"]
+    np.testing.assert_allclose(dose.array, truth.dose.on(dose.grid), atol=truth.dose.on(dose.grid).max() / 60_000)
+    np.testing.assert_allclose(case.images["PT"].array, truth.image("PT"), rtol=1e-3, atol=1e-3)
+
+
+def test_segments_and_contours_join_in_one_mask(truth):
+    case = read_case(sample_of(truth, "CT,RTSTRUCT,SEG"), {"liver": ["liver"]})
+    assert case.mask.names == ("liver", "liver")
+    np.testing.assert_array_equal(case.mask.array[0], case.mask.array[1])
+
+
+def test_a_series_that_is_gone_is_a_dicom_error(truth, tmp_path):
+    sample = sample_of(truth, "CT,RTSTRUCT")
+    moved = {**sample.series["CT"], "uri": str(tmp_path)}
+    with pytest.raises(DicomError):
+        read_case(type(sample)(**{**{f: getattr(sample, f) for f in sample.__slots__}, "series": {"CT": moved}}))
