@@ -13,7 +13,7 @@ DIRECTIONS.append(np.array([[0.0, 0.0, -1.0], [1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]
 
 
 def grid_towards(direction):
-    return Grid((48, 44, 40), (7.0, 7.0, 8.0), (-150.0, -120.0, -90.0), direction.tolist())
+    return Grid((56, 44, 26), (7.0, 6.0, 8.0), (-150.0, -120.0, -90.0), direction.tolist())
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS, ids=["upright", "oblique", "sagittal"])
