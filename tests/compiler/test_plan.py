@@ -1,0 +1,67 @@
+"""make_plan: names, splits and obstacles, before any pixel is read."""
+
+import pytest
+
+from medimagenet.compiler.plan import make_plan
+from medimagenet.compiler.pseudonyms import KEY_BYTES, Pseudonyms
+from medimagenet.errors import RecipeError
+from medimagenet.index import index_directory
+from medimagenet.preprocess import Recipe
+from medimagenet.store.layout import is_safe_name
+from medimagenet.synthetic import write_patients
+
+from .conftest import RECIPE, SIZE, SPACING
+
+KEY = bytes(KEY_BYTES)
+
+
+def test_tasks_are_sorted_and_named_safely(index, recipe):
+    plan = make_plan(index, recipe, Pseudonyms(KEY))
+    names = [task.sample_id for task in plan.tasks]
+    assert names == sorted(set(names))
+    assert len(names) == 6
+    assert all(map(is_safe_name, names))
+
+
+def test_the_split_does_not_depend_on_the_key(index, recipe):
+    def split(pseudonyms):
+        return {task.sample.series["CT"]["key"]: task.split for task in make_plan(index, recipe, pseudonyms).tasks}
+
+    assert split(Pseudonyms(KEY)) == split(Pseudonyms(KEY[:-1] + b"\1")) == split(None)
+
+
+def test_an_earlier_split_stays(index, recipe):
+    names = {task.sample.patient_id for task in make_plan(index, recipe, Pseudonyms(KEY)).tasks}
+    plan = make_plan(index, recipe, Pseudonyms(KEY), frozen=dict.fromkeys(names, "test"))
+    assert {task.split for task in plan.tasks} == {"test"}
+
+
+def test_without_pseudonyms_the_names_of_the_index_stay(index, recipe):
+    names = {task.sample_id for task in make_plan(index, recipe, None).tasks}
+    assert names == {sample.sample_id for sample in index.samples("CT,RTSTRUCT").samples}
+
+
+def test_the_input_hash_is_that_of_the_files(index, recipe, patients, tmp_path):
+    again = write_patients(tmp_path, 6, size=SIZE, spacing=SPACING, seed=3, jobs=1, noise=0.0)
+    elsewhere = index_directory(again[0].folder.parent, jobs=1, collection_id="synthetic")
+    first, second = (make_plan(one, recipe, Pseudonyms(KEY)).tasks for one in (index, elsewhere))
+    assert [task.input_hash for task in first] == [task.input_hash for task in second]
+    assert [task.sample_id for task in first] == [task.sample_id for task in second]
+    assert len({task.input_hash for task in first}) == 6
+
+
+def test_obstacles_are_what_the_recipe_says(tmp_path):
+    write_patients(tmp_path, 1, size=SIZE, spacing=SPACING, jobs=1, defects=["nonuniform_spacing"])
+    index = index_directory(tmp_path, jobs=1)
+    (task,) = make_plan(index, Recipe.from_yaml(RECIPE), None).tasks
+    assert [finding.code for finding in task.findings] == ["nonuniform_spacing"]
+    assert task.obstacles == ()
+    (task,) = make_plan(index, Recipe.from_yaml(RECIPE + "findings: {nonuniform_spacing: skip}"), None).tasks
+    assert [finding.code for finding in task.obstacles] == ["nonuniform_spacing"]
+
+
+def test_errors_name_no_patient(index, patients):
+    wrong = Recipe.from_yaml(RECIPE.replace("[liver]", '["nothing"]'))
+    with pytest.raises(RecipeError) as caught:
+        make_plan(index, wrong, None)
+    assert not any(truth.patient_id in str(caught.value) for truth in patients)

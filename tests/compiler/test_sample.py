@@ -1,0 +1,94 @@
+"""compile_sample: what one sample becomes, against NumPy on the decoded series."""
+
+import json
+
+import numpy as np
+import pytest
+
+from medimagenet import read_series
+from medimagenet.compiler.plan import make_plan
+from medimagenet.compiler.sample import compile_sample
+from medimagenet.index import Index, index_directory
+from medimagenet.preprocess import Recipe
+from medimagenet.store import create_store, open_store
+from medimagenet.synthetic import write_patients
+
+from .conftest import RECIPE, SIZE, SPACING
+
+
+def compile_first(index, recipe, folder):
+    """Result of the first task, and the store."""
+    writer = create_store(
+        folder / "a.zarr",
+        recipe=recipe.to_dict(),
+        recipe_hash=recipe.hash,
+        classes=recipe.classes,
+        label_kind=recipe.label,
+        index_version="1",
+    )
+    result = compile_sample(make_plan(index, recipe, None).tasks[0], recipe, writer)
+    if result.row is not None:
+        writer.commit([result.row])
+    writer.finish("", {})
+    return result, open_store(folder / "a.zarr")
+
+
+def test_a_label_map_holds_the_later_class_where_classes_overlap(index, tmp_path, patients):
+    recipe = Recipe.from_yaml(RECIPE.replace("{liver: [liver]", "{body: [body], liver: [liver]") + "label: map\n")
+    result, store = compile_first(index, recipe, tmp_path)
+    label = store.array(result.sample_id, "label").read()
+    truth = patients[0].masks("CT", ["body", "liver", "GTV"])
+    expected = np.zeros(truth.grid.shape, dtype=np.uint8)
+    for value, name in enumerate(("body", "liver", "GTV"), start=1):
+        expected[truth[name]] = value
+    np.testing.assert_array_equal(label[0], expected)
+    assert "overlapping_classes" in {finding.code for finding in result.findings}
+
+
+def test_foreground_points_lie_in_their_class(index, recipe, tmp_path):
+    result, store = compile_first(index, recipe, tmp_path)
+    label = store.array(result.sample_id, "label").read()
+    for channel, name in enumerate(recipe.classes):
+        points = store.foreground(result.sample_id, name)
+        assert len(points) == min(np.count_nonzero(label[channel]), recipe.store.max_foreground)
+        assert label[channel][tuple(points.T)].all()
+
+
+def test_a_crop_leads_back_to_the_patients_grid(index, tmp_path):
+    recipe = Recipe.from_yaml(RECIPE + "crop: {kind: mask, margin_mm: 20}\n")
+    result, store = compile_first(index, recipe, tmp_path)
+    attributes = json.loads((store.path / "samples" / result.sample_id / "image" / "zarr.json").read_text())
+    own = attributes["attributes"]["medimagenet"]
+    start, size = own["crop"]["start"], own["crop"]["size"]
+    volume = read_series(Index.paths(make_plan(index, recipe, None).tasks[0].sample.series["CT"]))
+    box = tuple(slice(a, a + n) for a, n in zip(start[::-1], size[::-1], strict=True))
+    np.testing.assert_array_equal(store.array(result.sample_id).read()[0], volume.array[box])
+    assert own["source_grid"] == volume.grid.to_dict()
+    assert own["grid"] == volume.grid.crop(start, size).to_dict()
+
+
+def test_other_modalities_lie_beside_on_the_same_grid(tmp_path):
+    write_patients(
+        tmp_path / "d", 1, modalities=("CT", "PT", "RTSTRUCT"), size=SIZE, spacing=SPACING, jobs=1, noise=0.0
+    )
+    recipe = Recipe.from_yaml(
+        "{name: two, modalities: [CT, PT, RTSTRUCT], rois: {liver: [liver]}, split: {train: 1.0}}"
+    )
+    result, store = compile_first(index_directory(tmp_path / "d", jobs=1), recipe, tmp_path)
+    assert store.names(result.sample_id) == ("image", "pt", "label")
+    assert store.array(result.sample_id, "pt").grid == store.array(result.sample_id).grid
+    assert store.array(result.sample_id, "pt").dtype == np.float32
+
+
+@pytest.mark.parametrize("defect", ["suv_not_computable", "truncated_file"])
+def test_what_cannot_be_decoded_is_a_result_that_says_why(defect, tmp_path):
+    write_patients(
+        tmp_path / "d", 1, modalities=("PT", "RTSTRUCT"), size=SIZE, spacing=SPACING, jobs=1, defects=[defect]
+    )
+    recipe = Recipe.from_yaml("{name: pet, modalities: [PT, RTSTRUCT], rois: {liver: [liver]}, split: {train: 1.0}}")
+    index = index_directory(tmp_path / "d", jobs=1)
+    if defect == "truncated_file":  # the file is in the report, and leaves a gap behind
+        assert [problem["code"] for problem in index.problems] == ["truncated_file"]
+    result, _ = compile_first(index, recipe, tmp_path)
+    assert result.row is None
+    assert {"suv_not_computable", "missing_slices"} & {finding.code for finding in result.findings}
