@@ -74,9 +74,6 @@ def _part_below(headers: list[InstanceHeader], depth: int) -> Iterator[list[Inst
     for header in headers:
         parts = header.path.parent.parts
         children[parts[depth] if len(parts) > depth else ""].append(header)
-    if len(children) == 1:
-        yield from _part_below(headers, depth + 1)
-        return
     shared = _shared_instances(children.values())
     together: dict[frozenset[str], list[InstanceHeader]] = defaultdict(list)
     for child in children.values():

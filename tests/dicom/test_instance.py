@@ -152,6 +152,12 @@ def test_a_header_cut_within_an_element_is_truncated(tmp_path):
     assert read_header(tmp_path / "cut").finding.code == "truncated_file"
 
 
+def test_a_header_cut_within_a_value_is_truncated():
+    problem = read_header(get_testdata_file("rtplan_truncated.dcm"))
+    assert problem.finding.code == "truncated_file"
+    assert "element (300A,00B0) ends at byte 2394 of 2129" in problem.finding.message
+
+
 def test_cut_deflated_data_is_truncated(tmp_path):
     raw = Path(get_testdata_file("image_dfl.dcm")).read_bytes()
     assert isinstance(read_header(get_testdata_file("image_dfl.dcm")), InstanceHeader)

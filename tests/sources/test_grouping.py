@@ -30,6 +30,15 @@ def test_copies_in_two_trees_are_two_and_each_stays_whole(make_header, grouped):
     assert grouped(headers) == [["a/1/0", "a/2/0"], ["b/1/0", "b/2/0"]]
 
 
+def test_equal_bytes_in_two_trees_are_no_duplicates(tmp_path, make_header):
+    for tree in "ab":
+        (tmp_path / tree).mkdir()
+        (tmp_path / tree / "0").write_bytes(b"same")
+    groups = group_headers(make_header(f"{tree}/0", "1.3.0", header_hash="h") for tree in "ab")
+    assert names(groups, tmp_path) == [["a/0"], ["b/0"]]
+    assert [group.duplicates for group in groups] == [(), ()]
+
+
 def test_only_the_folder_that_repeats_is_parted(make_header, grouped):
     headers = [make_header(f"a/{n}", f"1.3.{n}") for n in range(3)]
     headers += [make_header("b/x", "1.3.7"), make_header("c/1/x", "1.3.8"), make_header("c/2/x", "1.3.8")]

@@ -36,6 +36,7 @@ def test_images_that_are_partly_here(make_header):
     assert finding.code == "dangling_reference"
     assert finding.numbers == {"images": 3, "of": 5}
     assert resolve(struct, *[make_header(uid, uid) for uid in uids]).findings == ()
+    assert resolve(struct).findings == ()  # the series is absent: that is told by the index
 
 
 def test_unresolved_instances_are_kept_up_to_a_bound(make_header):
