@@ -92,9 +92,9 @@ $(VENV)-peers/.has-peers: benchmarks/requirements.txt
 	$(VENV)-peers/bin/python -m pip install -qq -r benchmarks/requirements.txt
 	@touch $@
 
-$(VENV)-oldest/.has-oldest: pyproject.toml scripts/oldest_requirements.py
-	@echo; echo '== environment: installing the oldest allowed versions into $(VENV)-oldest'
+$(VENV)-oldest/.has-oldest: pyproject.toml
+	@echo; echo '== environment: installing the oldest allowed versions into $(VENV)-oldest (OLDEST= takes options of uv)'
 	$(PYTHON) -m venv $(VENV)-oldest
-	$(VENV)-oldest/bin/python scripts/oldest_requirements.py > $(VENV)-oldest/oldest.txt
-	$(VENV)-oldest/bin/python -m pip install -qq -c $(VENV)-oldest/oldest.txt -e '.[train,test]'
+	$(VENV)-oldest/bin/python -m pip install -qq uv
+	$(VENV)-oldest/bin/uv pip install -q -p $(VENV)-oldest --resolution lowest-direct $(OLDEST) -e '.[train,test]'
 	@touch $@
