@@ -31,7 +31,7 @@ def write_curves(path: Path, *, loss: Points, scores: Mapping[str, Points], titl
     left.plot(steps, _running_mean(values), color="black", linewidth=1.6)
     left.set(xlabel="step", ylabel="training loss")
     for color, (name, points) in zip(class_colors(len(scores)) / 255, scores.items(), strict=True):
-        right.plot(*_columns(points), color=color, marker="o", markersize=4, label=name)
+        right.plot(*_columns(points), color=color, marker="o", markersize=4, label=name, clip_on=False)
     right.set(xlabel="step", ylabel="score", ylim=(0, 1))
     if scores:
         right.legend(frameon=False)
