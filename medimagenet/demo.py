@@ -3,6 +3,7 @@
 Nothing is downloaded. Everything that a person needs to look at lies in one folder at the end.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -31,15 +32,15 @@ modalities: [CT, RTSTRUCT]         # the first one leads: its grid is the sample
 rois:                              # class: patterns of ROI names, letter case ignored
   liver: ["liver"]
   tumour: ["gtv.*"]
-spacing: [2.5, 2.5, 2.5]           # mm, x y z
+spacing: [4, 4, 4]                 # mm, x y z
 images:
   CT:
     normalize: {kind: window, low: -160, high: 240}   # HU
 split: {train: 0.7, val: 0.3, seed: 0}
 """
+SIZE, SPACING = (96, 96, 48), (4.0, 4.0, 5.0)
+"""Voxels and mm, x y z: the whole body in its field of view, small enough for two minutes of training."""
 PATCH_SIZE = (48, 48, 32)
-CHANNELS = (16, 32, 64)
-"""Features of the UNet's levels: small, since two minutes on two cores are some hundred steps."""
 SHOWN = 4
 """Held-out patients in the picture."""
 SHOWN_HU = (-160.0, 240.0)
@@ -80,7 +81,7 @@ def run_demo(
     jobs: int | None = None,
     stage: Stage | None = None,
 ) -> DemoReport:
-    """Write patients, index, compile, train, draw.
+    """Write patients, index, compile, train, draw. What fails leaves nothing behind.
 
     Parameters
     ----------
@@ -96,47 +97,58 @@ def run_demo(
     MissingPackageError
         torch, monai or lightning is not installed.
     """
-    train = require("medimagenet.train", extra="train")
     for package in ("torch", "monai", "lightning"):
         require(package, extra="train")
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreExistsError(f"{folder} is not empty: name another folder, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     begin = stage or (lambda _: None)
     files = _files(folder)
+    try:
+        series, compiled = _compile(files, patients, seed, jobs, begin)
+        training = _train(files, minutes, seed, begin)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # half a demo would only be in the way of the next
+        raise
+    return DemoReport(
+        folder=folder, patients=patients, series=series, compiled=compiled, training=training, files=files
+    )
 
-    files["recipe"].write_text(RECIPE)
-    recipe = Recipe.load(files["recipe"])
+
+def _compile(
+    files: Mapping[str, Path], patients: int, seed: int, jobs: int | None, begin: Stage
+) -> tuple[int, CompileReport]:
+    """From nothing to a store; the number of series, and what the compiler reports."""
     write_patients(
         files["dicom"],
         patients,
-        modalities=("CT", "RTSTRUCT"),
+        size=SIZE,
+        spacing=SPACING,
         seed=seed,
         jobs=jobs,
         progress=begin(f"writing {patients} synthetic patients as DICOM"),
     )
-    index = index_directory(
-        files["dicom"],
-        jobs=jobs,
-        collection_id="synthetic",
-        license="CC0-1.0",
-        progress=begin("indexing"),
-    )
+    progress = begin("indexing")
+    index = index_directory(files["dicom"], jobs=jobs, progress=progress, collection_id="synthetic", license="CC0-1.0")
     index.write(files["index"])
-    compiled = compile_store(index, recipe, files["store"], jobs=jobs, progress=begin("compiling"))
+    files["recipe"].write_text(RECIPE)
+    recipe = Recipe.load(files["recipe"])
+    return len(index), compile_store(index, recipe, files["store"], jobs=jobs, progress=begin("compiling"))
+
+
+def _train(files: Mapping[str, Path], minutes: float, seed: int, begin: Stage) -> Any:
+    """Train on the store, draw what came of it, and return the training's report."""
+    train = require("medimagenet.train", extra="train")
     store = open_store(files["store"])
-    settings = train.TrainingSettings(patch_size=PATCH_SIZE, seconds=60 * minutes, channels=CHANNELS, seed=seed)
-    module, training = train.train_segmentation(
-        store, files["model"].parent, settings, progress=begin(f"training for {minutes:g} minutes")
-    )
+    settings = train.TrainingSettings(patch_size=PATCH_SIZE, seconds=60 * minutes, seed=seed)
+    progress = begin(f"training for {minutes:g} minutes")
+    module, report = train.train_segmentation(store, files["model"].parent, settings, progress=progress)
     begin("drawing what the model predicts")
     rows = [_row(store, sample_id, mask) for sample_id, mask in islice(train.predict_masks(module, store), SHOWN)]
     write_montage(files["predictions"], rows, store.classes)
-    train.draw_training(training, files["curve"])
-    return DemoReport(
-        folder=folder, patients=patients, series=len(index), compiled=compiled, training=training, files=files
-    )
+    train.draw_training(report, files["curve"])
+    return report
 
 
 def _row(store: Store, sample_id: str, predicted: Mask) -> Row:

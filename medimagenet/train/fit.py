@@ -89,9 +89,9 @@ class TrainingSettings:
     """Names of the arrays that are the input."""
     foreground: float = 0.66
     """Share of patches around a voxel of some class. Twice nnU-Net's: these trainings are short."""
-    channels: tuple[int, ...] = (16, 32, 64, 128)
+    channels: tuple[int, ...] = (16, 32, 64)
     """Features of each level of the UNet."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
