@@ -11,6 +11,7 @@ from medimagenet.errors import StoreError
 from medimagenet.geometry import Grid
 from medimagenet.loading.arrays import Samples, aligned, item_dtype
 from medimagenet.store import SampleData, StoredArray, create_store, open_store
+from medimagenet.volume import Normalization
 
 FAR = 60
 starts = st.tuples(*[st.integers(-25, 45)] * 3)
@@ -111,3 +112,24 @@ def test_aligned_memory_begins_at_a_cache_line():
         array = aligned(shape, np.float32)
         assert array.shape == shape
         assert array.ctypes.data % 64 == 0 or array.size == 0
+
+
+def test_float_images_are_normalised_and_cubes_turned(tmp_path):
+    """Where shape and dtype are those of the target already, which is when bytes may be taken as they are."""
+    facts = {"recipe": {}, "recipe_hash": "0", "classes": ("a",), "label_kind": "channels", "index_version": "1"}
+    writer = create_store(tmp_path / "cube.zarr", **facts)
+    random = np.random.default_rng(0)
+    image = random.normal(size=(1, 6, 6, 6)).astype(np.float32)
+    label = random.integers(0, 2, (1, 6, 6, 6)).astype(np.uint8)
+    scaled = StoredArray(array=image, grid=Grid((6, 6, 6)), normalization=Normalization(subtract=3, divide=2))
+    arrays = {"image": scaled, "label": StoredArray(array=label, grid=Grid((6, 6, 6)))}
+    writer.commit([writer.write_sample(SampleData(sample_id="a", arrays=arrays))])
+    for orientation in ("RAS", "LPS", None):
+        sample = Samples(tmp_path / "cube.zarr", split=None, keys=None, orientation=orientation).open("a")
+        target = np.empty((1, 6, 6, 6), dtype=np.float32)
+        sample.read("image", (0, 0, 0), target, 0)
+        expected = judge((image - np.float32(3)) / np.float32(2), (0, 0, 0), sample.turn, (6, 6, 6), 0)
+        np.testing.assert_array_equal(target, expected)
+        target = np.empty((1, 6, 6, 6), dtype=np.uint8)
+        sample.read("label", (0, 0, 0), target, 0)
+        np.testing.assert_array_equal(target, judge(label, (0, 0, 0), sample.turn, (6, 6, 6), 0))

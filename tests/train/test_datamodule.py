@@ -134,8 +134,10 @@ def test_batches_are_transformed_on_their_device_in_training_only(small_store):
         calls.append(batch["image"].shape)
         return batch
 
-    data = DataModule(small_store, PATCH, workers=0, batch_transform=transform)
-    trainer_of(max_steps=2, max_epochs=1).fit(Net(), data)
+    net = Net()
+    data = DataModule(small_store, PATCH, patches_per_epoch=4, workers=0, batch_transform=transform)
+    trainer_of(max_epochs=1).fit(net, data)
+    assert len(net.validated) == 2
     assert calls == [(2, 1, *PATCH)] * 2
 
 
@@ -153,7 +155,7 @@ def _draw_as_rank(rank, store, meeting, results):
     data = DataModule(store, PATCH, patches_per_epoch=10, workers=1)
     with data.train_dataloader() as loader:
         drawn = [(batch["sample_id"], batch["patch_start"].tolist()) for batch in loader]
-    validated = [batch["sample_id"][0] for batch in data.val_dataloader()]
+    validated = [batch["sample_id"][0] for batch in data._volumes("train")]
     results.put((rank, drawn, validated))
     torch.distributed.destroy_process_group()
 
@@ -173,4 +175,4 @@ def test_two_processes_draw_together_what_one_draws(small_store, tmp_path):
     dealt = [batch for step in zip(parts[0][1], parts[1][1], strict=True) for batch in step]
     assert dealt[:5] == alone
     assert dealt[5] == alone[0]  # the remainder wraps around
-    assert [part[2] for part in parts] == [["s05"], ["s06"]]
+    assert [part[2] for part in parts] == [["s00", "s02", "s04"], ["s01", "s03"]]  # volumes never come twice
