@@ -134,4 +134,5 @@ def imgtools(peers: Path) -> str | None:
 
 
 def imgtools_version(program: str) -> str:
-    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split(":")[-1].strip()
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return answer.split(":")[-1].strip()
