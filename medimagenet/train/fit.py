@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ class TrainingSettings:
     channels: tuple[int, ...] = (16, 32, 64)
     """Features of each level of the UNet."""
     learning_rate: float = 5e-3
+    """At the beginning; it falls to zero at the end."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -200,7 +202,7 @@ def _trainer(settings: TrainingSettings, progress: Progress | None) -> lightning
         max_epochs=-1,
         accelerator="auto",
         devices=1,
-        callbacks=[_Report(settings, progress)],
+        callbacks=[_Budget(settings, progress)],
         limit_val_batches=0,  # validated before and after: on a CPU whole volumes in between would be most of the time
         **QUIET,
     )
@@ -237,8 +239,8 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-class _Report(lightning.Callback):
-    """Passes progress on."""
+class _Budget(lightning.Callback):
+    """Passes progress on, and lets the learning rate fall as a half cosine over what is left of steps or time."""
 
     def __init__(self, settings: TrainingSettings, progress: Progress | None) -> None:
         self._settings, self._progress = settings, progress
@@ -246,10 +248,14 @@ class _Report(lightning.Callback):
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         """After each step."""
+        seconds, steps = self._settings.seconds, self._settings.steps
+        passed = time.monotonic() - self._started
+        shares = [passed / seconds if seconds else 0.0, trainer.global_step / steps if steps else 0.0]
+        for group in trainer.optimizers[0].param_groups:
+            group["lr"] = self._settings.learning_rate * (1 + cos(pi * min(1.0, max(shares)))) / 2
         if self._progress is None:
             return
-        if self._settings.seconds is not None:
-            total = round(self._settings.seconds)
-            self._progress(min(round(time.monotonic() - self._started), total), total)
-        elif self._settings.steps is not None:
-            self._progress(trainer.global_step, self._settings.steps)
+        if seconds is not None:
+            self._progress(min(round(passed), round(seconds)), round(seconds))
+        elif steps is not None:
+            self._progress(trainer.global_step, steps)
