@@ -43,7 +43,7 @@ lint: $(VENV)/.has-dev
 
 docs: $(VENV)/.has-dev
 	@echo; echo '== docs: building into site/, broken references fail'
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.has-dev $(VENV)-peers/.has-peers
 	@echo; echo '== bench: index and compile$(if $(DATA), on $(DATA), on synthetic patients)'
