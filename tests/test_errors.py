@@ -7,7 +7,11 @@ import pytest
 
 from medimagenet import errors
 
-CLASSES = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
+CLASSES = {
+    name: value
+    for name, value in vars(errors).items()
+    if inspect.isclass(value) and value.__module__ == errors.__name__
+}
 
 
 def drawn_parents() -> dict[str, str]:

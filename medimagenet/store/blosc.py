@@ -54,7 +54,7 @@ def blosc_library() -> BloscLibrary:
             return _open(handle)
     raise MissingPackageError(
         f"no Blosc library with blosc2_getitem_ctx in {folder if spec is not None else 'any package'}: "
-        'pip install --force-reinstall "blosc2>=4.0"'
+        'pip install --force-reinstall "blosc2>=4.3"'
     )
 
 

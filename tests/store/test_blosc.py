@@ -49,7 +49,7 @@ def test_without_it_the_error_says_how_to_get_it(monkeypatch, tmp_path, place):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     blosc_library.cache_clear()
     try:
-        with pytest.raises(MissingPackageError, match=r'pip install --force-reinstall "blosc2>=4.0"'):
+        with pytest.raises(MissingPackageError, match=r'pip install --force-reinstall "blosc2>=4.3"'):
             blosc_library()
     finally:
         blosc_library.cache_clear()
