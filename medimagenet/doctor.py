@@ -28,9 +28,7 @@ from ._version import __version__
 
 DISTRIBUTION = "medimagenet"
 EXTRAS = ("train", "tensorflow", "dask", "notebook", "radiomics")
-MODULES = {  # what is imported, where it is not called as the distribution is
-    "dicomweb-client": "dicomweb_client",
-    "idc-index-data": "idc_index_data",
+MODULES = {  # what is imported, where it is called otherwise than the distribution with "_" for "-"
     "pyjpegls": "jpeg_ls",
     "pylibjpeg-libjpeg": "libjpeg",
     "pylibjpeg-openjpeg": "openjpeg",
@@ -152,7 +150,7 @@ def _package(name: str, oldest: str) -> Check:
     remedy = f'pip install "{name}>={oldest}"'
     try:
         version = importlib.metadata.version(name)
-        importlib.import_module(MODULES.get(name, name))
+        importlib.import_module(MODULES.get(name, name.replace("-", "_")))
     except Exception as error:  # whatever an import of a damaged package raises
         status, detail = Status.MISSING, f"{type(error).__name__}: {error}"
     else:

@@ -45,7 +45,7 @@ def test_each_class_has_a_loss_of_its_own():
     batch["label"][:, 1] = batch["label"][:, 0]
     perfect = (batch["label"].float() - 0.5) * 200
     module.forward = lambda _: perfect
-    assert float(module.training_step(batch, 0)) < 1e-4
+    assert module.training_step(batch, 0).item() < 1e-4
 
 
 def test_the_loss_is_dice_plus_binary_cross_entropy():
@@ -67,7 +67,7 @@ def test_a_label_map_gives_the_same_loss_as_its_channels():
     for kind, one in (("channels", batch), ("map", as_map)):
         torch.manual_seed(0)
         module = SegmentationModule(("a", "b"), patch_size=PATCH, channels=(4, 8), label_kind=kind)
-        losses.append(float(module.training_step(one, 0)))
+        losses.append(module.training_step(one, 0).item())
     assert losses[0] == losses[1]
 
 
