@@ -9,8 +9,9 @@ here   `Index` and `Recipe`    `Store`    Zarr shards; report and patient key be
 What joins stages that may not import one another (decode, preprocess, store, viz) lives here.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .decode import read_case as read_case
@@ -27,9 +28,4 @@ _HOMES = {
 
 __all__ = ["CompileReport", "Outcome", "compile_store", "read_case"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

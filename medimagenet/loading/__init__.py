@@ -4,8 +4,9 @@
 fills batches with threads, and gives the same patches. All are pure functions of (seed, epoch, index).
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .dataset import PatchDataset as PatchDataset
@@ -28,15 +29,4 @@ _HOMES = {
 
 __all__ = ["Draw", "EpochSampler", "PatchDataset", "PatchLoader", "PatchSettings", "Share", "VolumeDataset"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
-    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
