@@ -9,6 +9,7 @@ from ..dicom.scan import FileProblem, InstanceHeader, Progress, scan
 from ..errors import SourceError
 from ..findings import Finding
 from .base import SeriesRecord
+from .damage import cut_files, with_damage
 from .grouping import Group, group_headers
 from .records import make_record
 from .references import Resolver
@@ -85,7 +86,11 @@ class Folder:
     def _describe(self, headers: list[InstanceHeader], problems: list[FileProblem]) -> FolderScan:
         groups = group_headers(headers)
         resolver = Resolver(headers)
-        records = [make_record(group, resolver.resolve(group), self.path, **self._origin) for group in groups]
+        cut = cut_files(problems)
+        records = [
+            with_damage(make_record(group, resolver.resolve(group), self.path, **self._origin), group, cut)
+            for group in groups
+        ]
         problems += [problem for group in groups for problem in _left_out(group)]
         return FolderScan(
             tuple(sorted(records, key=_order)), tuple(sorted(problems, key=lambda problem: str(problem.path)))

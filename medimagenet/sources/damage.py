@@ -1,0 +1,63 @@
+"""Files cut short that belong to a series: the series is not whole without them, and its row must say so.
+
+Where the last slice of a stack is cut, the others still form an even stack, and a volume that ends too early looks
+right. A cut copy of a slice that is there intact does no harm.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from ..dicom.scan import FileProblem
+from ..findings import Finding
+from .base import SeriesRecord
+from .grouping import Group
+
+SHOWN = 3  # file names in a message
+
+
+class CutFile(NamedTuple):
+    """A file cut short whose header could be read."""
+
+    path: Path
+    series_uid: str
+    sop_instance_uid: str
+
+
+def cut_files(problems: Iterable[FileProblem]) -> list[CutFile]:
+    """The files cut short that say which instance of which series they are."""
+    found = (_identify(problem.path) for problem in problems if problem.finding.code == "truncated_file")
+    return [cut for cut in found if cut is not None]
+
+
+def _identify(path: Path) -> CutFile | None:
+    tags = ["SeriesInstanceUID", "SOPInstanceUID"]
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
+    except (InvalidDicomError, OSError, EOFError, ValueError, NotImplementedError):
+        return None  # cut inside the header: nothing says what it was, and the report has it
+    uids = [str(dataset.get(tag, "")) for tag in tags]
+    return CutFile(path, *uids) if all(uids) else None
+
+
+def with_damage(record: SeriesRecord, group: Group, cut: Sequence[CutFile]) -> SeriesRecord:
+    """The record, with the finding `truncated_file` where files of its series are cut short and nowhere intact."""
+    folders = {header.path.parent for header in group.headers}
+    intact = {header.text("SOPInstanceUID") for header in group.headers}
+    lost = [
+        file.path.name
+        for file in cut
+        if file.series_uid == record.SeriesInstanceUID
+        and file.path.parent in folders
+        and file.sop_instance_uid not in intact
+    ]
+    if not lost:
+        return record
+    names = ", ".join(lost[:SHOWN]) + (", ..." if len(lost) > SHOWN else "")
+    message = f"{len(lost)} files of the series are cut short and not in it: {names}; get them again"
+    finding = Finding(code="truncated_file", message=message, numbers={"files": len(lost)})
+    return replace(record, findings=(*record.findings, finding))
