@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..dicom import read_dose, read_mask, read_series
+from ..dicom.mask import read_regions
 from ..index import Index, Sample
 from ..rois import Several, match_rois
 from ..volume import Case, Mask, Volume
@@ -39,8 +41,9 @@ def read_case(sample: Sample, rois: Mapping[str, Sequence[str]] | None = None, *
     provenance: list[Mapping[str, Any]] = []
     for modality, row in sample.series.items():
         if modality in ANNOTATIONS:
-            wanted, left_out = _wanted(row["roi_names"] or (), rois, several)
-            masks.append(read_mask(Index.paths(row)[0], next(iter(images.values())), wanted))
+            path = Index.paths(row)[0]
+            wanted, left_out = _wanted(path, rois, several)
+            masks.append(read_mask(path, next(iter(images.values())), wanted))
             provenance.append({"step": "ReadRois", "modality": modality, "left_out": left_out})
         elif modality == "RTDOSE":
             images[modality] = read_dose(Index.paths(row)[0])
@@ -57,12 +60,15 @@ def read_case(sample: Sample, rois: Mapping[str, Sequence[str]] | None = None, *
 
 
 def _wanted(
-    names: Sequence[str], rois: Mapping[str, Sequence[str]] | None, several: Several
+    path: Path, rois: Mapping[str, Sequence[str]] | None, several: Several
 ) -> tuple[dict[str, list[str]] | None, list[str]]:
-    """Each ROI that a class takes as a class of its own, under its own name, and those that none takes."""
+    """Each ROI that a class takes as a class of its own, under its own name, and those that none takes.
+
+    The names are the decoder's, which tells ROIs of one name apart; those of the index are the file's.
+    """
     if rois is None:
         return None, []
-    match = match_rois(names, rois, several=several)
+    match = match_rois(read_regions(path).names, rois, several=several)
     taken = dict.fromkeys(name for group in match.classes.values() for name in group)
     return {name: [f"(?-i:{re.escape(name.strip())})"] for name in taken}, list(match.unused)
 

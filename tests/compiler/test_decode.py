@@ -39,6 +39,15 @@ def test_only_rois_that_a_class_takes_are_filled(truth):
     assert set(step["left_out"]) == set(truth.organs) - lungs
 
 
+def test_rois_of_one_name_are_all_taken(tmp_path):
+    odd = write_patients(tmp_path, 1, size=SIZE, spacing=SPACING, jobs=1, defects=["roi_name_repeated"])[0]
+    case = read_case(sample_of(odd, "CT,RTSTRUCT"), {"tumour": ["gtv.*"]})
+    assert len(case.mask.names) == 2
+    first, last = odd.organs[0], odd.organs[-1]  # the first was given the name of the last
+    union = odd.masks("CT", [first])[first] | odd.masks("CT", [last])[last]
+    np.testing.assert_array_equal(case.mask.array.any(axis=0), union)
+
+
 def test_images_and_dose_come_in_the_order_asked(truth):
     case = read_case(sample_of(truth, "CT,PT,RTSTRUCT,RTPLAN,RTDOSE"))
     assert list(case.images) == ["CT", "PT", "RTDOSE"]
