@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import separable
 from ._jit import kernel, parallel_kernel, prange
 
 Interpolation = Literal["linear", "nearest"]
@@ -48,6 +49,7 @@ def resample(
     border: Border = "edge",
     fill: float = 0.0,
     parallel: bool = False,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Resample a volume onto the grid that a matrix and an offset describe.
 
@@ -60,20 +62,24 @@ def resample(
     interpolation : "linear" or "nearest"
     border : what lies beyond the voxels of the source: its "edge" or the "constant" `fill`
     parallel : use all threads of numba; off where the caller has threads or processes of its own
+    out : (Z, Y, X), C-contiguous, of the type of `source`
+        Array to write into, which may not overlap `source`: new memory costs about as much as the interpolation.
 
     Returns
     -------
-    (Z, Y, X), of the type of `source`.
+    (Z, Y, X), of the type of `source`; `out` where it was given.
 
     Raises
     ------
     ValueError
         `source` is not three-dimensional, holds no voxel or is of a type without an order; matrix or offset are of
-        another shape or not finite; `shape` has an axis below 1; `fill` does not fit the type.
+        another shape or not finite; `shape` has an axis below 1; `fill` does not fit the type;
+        `out` is of another shape or type, not C-contiguous, or overlaps `source`.
     """
     voxels = _checked(source, shape, fill)
     matrix, offset = _checked_map(matrix, offset)
-    out = np.empty(shape, dtype=voxels.dtype)
+    result = np.empty(shape, dtype=source.dtype) if out is None else _checked_out(out, source, shape)
+    out = result.view(voxels.dtype)
     constant = border == "constant"
     value = voxels.dtype.type(fill)
     if is_diagonal(matrix, shape):
@@ -86,7 +92,7 @@ def resample(
     else:
         affine_linear = _affine_linear_parallel if parallel else _affine_linear
         affine_linear(voxels, matrix, offset, constant, value, *_cast_rule(voxels.dtype), out)
-    return out.view(np.bool_) if source.dtype == np.bool_ else out
+    return result
 
 
 def is_diagonal(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> bool:
@@ -107,6 +113,17 @@ def _checked(source: NDArray[Any], shape: tuple[int, int, int], fill: float) -> 
     if voxels.dtype.kind in "ui" and not np.iinfo(voxels.dtype).min <= fill <= np.iinfo(voxels.dtype).max:
         raise ValueError(f"fill {fill} does not fit {voxels.dtype}")
     return voxels
+
+
+def _checked_out(out: NDArray[Any], source: NDArray[Any], shape: tuple[int, int, int]) -> NDArray[Any]:
+    if out.shape != tuple(shape) or out.dtype != source.dtype or not out.flags.c_contiguous:
+        raise ValueError(
+            f"out must be C-contiguous {source.dtype} of shape {tuple(shape)}, got {out.dtype} {out.shape} "
+            f"with strides {out.strides}"
+        )
+    if np.may_share_memory(out, source):
+        raise ValueError(f"out {out.shape} overlaps source {source.shape} in memory")
+    return out
 
 
 def _checked_map(matrix: ArrayLike, offset: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -170,52 +187,14 @@ def _run_separable(
         out[...] = fill
         return
     if interpolation == "nearest":
-        nearest = _nearest_parallel if parallel else _nearest
-        nearest(source, z.nearest, y.nearest, x.nearest, inside, fill, out)
+        copy = separable.nearest_parallel if parallel else separable.nearest
+        copy(source, z.nearest, y.nearest, x.nearest.astype(np.uint32), inside, fill, out)
         return
     work = _work_type(source.dtype)
     weights = [axis.weight.astype(work) for axis in axes]
-    linear = _linear_parallel if parallel else _linear
+    linear = separable.linear_parallel if parallel else separable.linear
     rule = _cast_rule(source.dtype)
-    linear(source, z.below, y.below, x.below, *weights, inside, fill, *rule, out)
-
-
-@kernel
-def _fill_outside_rows(plane: NDArray[Any], inside: NDArray[np.int64], fill: Any) -> None:
-    """Write `fill` into the rows of one output plane that lie outside the source, and into both ends of the others."""
-    plane[: inside[1, 0]] = fill
-    plane[inside[1, 1] :] = fill
-    plane[inside[1, 0] : inside[1, 1], : inside[2, 0]] = fill
-    plane[inside[1, 0] : inside[1, 1], inside[2, 1] :] = fill
-
-
-def _nearest_body(
-    source: Voxels, zs: Indices, ys: Indices, xs: Indices, inside: Indices, fill: Any, out: Voxels
-) -> None:
-    """Copy voxels: `zs`, `ys`, `xs` hold the input index of every output index."""
-    for z in prange(out.shape[0]):
-        if z < inside[0, 0] or z >= inside[0, 1]:
-            out[z] = fill
-            continue
-        _fill_outside_rows(out[z], inside, fill)
-        for y in range(inside[1, 0], inside[1, 1]):
-            row = source[zs[z], ys[y]]
-            target = out[z, y]
-            for x in range(inside[2, 0], inside[2, 1]):
-                target[x] = row[xs[x]]
-
-
-@kernel
-def _blend_rows(source: Voxels, z: int, y: int, wz: Any, wy: Any, row: Floats) -> None:
-    """One input row at a height between two slices and two rows, into `row`."""
-    above_z, above_y = min(z + 1, source.shape[0] - 1), min(y + 1, source.shape[1] - 1)
-    near, far = source[z, y], source[above_z, y]
-    near_next, far_next = source[z, above_y], source[above_z, above_y]
-    for x in range(len(row)):
-        a, b = row.dtype.type(near[x]), row.dtype.type(near_next[x])
-        a += wz * (row.dtype.type(far[x]) - a)
-        b += wz * (row.dtype.type(far_next[x]) - b)
-        row[x] = a + wy * (b - a)
+    linear(source, z.below, y.below, x.below.astype(np.uint32), *weights, inside, fill, *rule, out)
 
 
 @kernel
@@ -226,37 +205,6 @@ def _cast(value: Any, rounds: bool, low: Any, high: Any) -> Any:
         value = value if value > low else low
         value = value if value < high else high
     return value
-
-
-def _linear_body(
-    source: Voxels,
-    zs: Indices,
-    ys: Indices,
-    xs: Indices,
-    wz: Floats,
-    wy: Floats,
-    wx: Floats,
-    inside: Indices,
-    fill: Any,
-    rounds: bool,
-    low: Any,
-    high: Any,
-    out: Voxels,
-) -> None:
-    """Blend four input rows into one, then interpolate along it: one pass, extra memory one row per slice."""
-    last = source.shape[2] - 1
-    for z in prange(out.shape[0]):
-        if z < inside[0, 0] or z >= inside[0, 1]:
-            out[z] = fill
-            continue
-        _fill_outside_rows(out[z], inside, fill)
-        row = np.empty(source.shape[2], dtype=wz.dtype)
-        for y in range(inside[1, 0], inside[1, 1]):
-            _blend_rows(source, zs[z], ys[y], wz[z], wy[y], row)
-            target = out[z, y]
-            for x in range(inside[2, 0], inside[2, 1]):
-                a = row[xs[x]]
-                target[x] = _cast(a + wx[x] * (row[min(xs[x] + 1, last)] - a), rounds, low, high)
 
 
 @kernel
@@ -336,10 +284,6 @@ def _affine_linear_body(
 
 
 Loop = Callable[..., None]
-_nearest: Loop = kernel(_nearest_body)
-_nearest_parallel: Loop = parallel_kernel(_nearest_body)
-_linear: Loop = kernel(_linear_body)
-_linear_parallel: Loop = parallel_kernel(_linear_body)
 _affine_nearest: Loop = kernel(_affine_nearest_body)
 _affine_nearest_parallel: Loop = parallel_kernel(_affine_nearest_body)
 _affine_linear: Loop = kernel(_affine_linear_body)

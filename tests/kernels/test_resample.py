@@ -5,10 +5,8 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba.core import config
 from scipy import ndimage
 
-from medimagenet.kernels import resample as module
 from medimagenet.kernels.resample import is_diagonal, resample
 
 TYPES = [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64]
@@ -203,6 +201,8 @@ def test_is_diagonal_measures_in_voxels():
         ({"shape": (0, 1, 1)}, r"\(0, 1, 1\)"),
         ({"matrix": np.eye(4)}, "matrix must be"),
         ({"offset": (0, 0, np.nan)}, "nan"),
+        ({"out": np.zeros((2, 2, 3), np.float32)}, r"out must be .* float32 of shape \(2, 2, 2\), got .*\(2, 2, 3\)"),
+        ({"out": np.zeros((2, 2, 2))}, "got float64"),
         ({"source": np.zeros((2, 2, 2), np.uint8), "fill": -1024}, "-1024 does not fit uint8"),
     ],
 )
@@ -212,7 +212,10 @@ def test_wrong_arguments_are_named(change, words):
         resample(**arguments)
 
 
-@pytest.mark.skipif(config.DISABLE_JIT, reason="nothing is compiled")
-def test_twins_of_one_body_keep_their_code_apart_on_disk():
-    serial, parallel = module._linear._cache._cache_file, module._linear_parallel._cache._cache_file
-    assert serial._index_path != parallel._index_path
+def test_the_result_can_be_written_into_an_array_that_is_there():
+    source, out = volume(np.int16), np.zeros((4, 5, 6), np.int16)
+    arguments = (source, np.diag([0.5, 0.7, 0.9]), np.zeros(3), out.shape)
+    assert resample(*arguments, out=out) is out
+    np.testing.assert_array_equal(out, resample(*arguments))
+    with pytest.raises(ValueError, match="overlaps"):
+        resample(source, np.eye(3), np.zeros(3), source.shape, out=source)

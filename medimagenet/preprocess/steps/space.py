@@ -130,10 +130,8 @@ def onto(
         fill = min(max(fill, limits.min), limits.max)
     channels = array.reshape(-1, *source.shape)
     out = np.empty((len(channels), *target.shape), dtype=array.dtype)
-    for number, channel in enumerate(channels):
-        out[number] = resample(
-            channel, matrix, offset, target.shape, interpolation=interpolation, border=border, fill=fill
-        )
+    for channel, part in zip(channels, out, strict=True):
+        resample(channel, matrix, offset, target.shape, interpolation=interpolation, border=border, fill=fill, out=part)
     return out.reshape(*array.shape[:-3], *target.shape)
 
 
