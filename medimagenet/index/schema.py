@@ -43,6 +43,23 @@ _TYPES = {
 SCHEMA = pa.schema([(field.name, _TYPES.get(field.name, pa.string())) for field in fields(SeriesRecord)])
 """One column per field of `SeriesRecord`, in that order; text unless it is a number or a list."""
 
+LATER_COLUMNS = ("analysis_result_id", "crdc_series_uuid")
+"""Columns that files of the present version may lack: they came after it, and older readers pass over them."""
+
+
+def complete(table: pa.Table) -> pa.Table:
+    """The table with all columns of `SCHEMA`, and no others; `LATER_COLUMNS` that it lacks are null.
+
+    Raises
+    ------
+    KeyError, pyarrow.ArrowException
+        Another column is missing, or has values of another type.
+    """
+    for name in LATER_COLUMNS:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table), SCHEMA.field(name).type))
+    return table.select(SCHEMA.names).cast(SCHEMA)
+
 
 def file_metadata() -> dict[bytes, bytes]:
     """What a file of this version carries in its schema."""

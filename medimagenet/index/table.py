@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import duckdb
 import pyarrow as pa
@@ -13,13 +13,23 @@ import pyarrow.parquet as pq
 from .._optional import require
 from ..errors import IndexFileError
 from ..sources.base import SeriesRecord
+from ..sources.idc import NAME, public_database
+from .html import html_table
+from .query import Filters, conditions_for
 from .report import format_report, read_report, report_path
+from .rows import Rows
 from .samples import SampleSet, find_samples
-from .schema import INDEX_VERSION, METADATA_KEY, SCHEMA, file_metadata, to_row
+from .schema import INDEX_VERSION, METADATA_KEY, SCHEMA, complete, file_metadata, to_row
+from .stats import Stats, count_index
+
+_HTML_ROWS = 10
+_HTML_COLUMNS = ("collection_id", "PatientID", "Modality", "SeriesDescription", "n_instances", "size_bytes", "license")
 
 
 class Index:
     """Series and where they are. Columns: the fields of `SeriesRecord`.
+
+    The rows of the public index stay on disk until they are asked for.
 
     Parameters
     ----------
@@ -30,8 +40,33 @@ class Index:
     """
 
     def __init__(self, table: pa.Table, problems: Sequence[Mapping[str, str]] = ()) -> None:
-        self.table = table
+        self._hold(Rows([table]), (), problems, table)
+
+    def _hold(
+        self,
+        rows: Rows,
+        conditions: Sequence[str],
+        problems: Sequence[Mapping[str, str]],
+        table: pa.Table | None = None,
+    ) -> None:
+        self._rows = rows
+        self._conditions = tuple(conditions)
+        self._table = table
         self.problems = [dict(problem) for problem in problems]
+
+    @classmethod
+    def _of(cls, rows: Rows, conditions: Sequence[str] = (), problems: Sequence[Mapping[str, str]] = ()) -> "Index":
+        """The rows that meet conditions, which are read when they are asked for."""
+        index = cls.__new__(cls)
+        index._hold(rows, conditions, problems)
+        return index
+
+    @property
+    def table(self) -> pa.Table:
+        """The rows as an Arrow table. Of the whole public index that is a gigabyte: `search` first."""
+        if self._table is None:
+            self._table = self._rows.table("SELECT * FROM series", self._conditions).cast(self._rows.schema)
+        return self._table
 
     @classmethod
     def from_records(cls, records: Iterable[SeriesRecord], problems: Sequence[Mapping[str, str]] = ()) -> "Index":
@@ -50,7 +85,7 @@ class Index:
         path = Path(path)
         _check_file(path)
         try:
-            table = pq.read_table(path).select(SCHEMA.names).cast(SCHEMA)
+            table = complete(pq.read_table(path))
         except (pa.ArrowException, OSError, KeyError) as error:
             raise IndexFileError(_damaged(path, error)) from error
         return cls(table, read_report(report_path(path)))
@@ -79,7 +114,10 @@ class Index:
         )
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        if self._table is not None:
+            return int(self._table.num_rows)
+        ((count,),) = self.fetch("SELECT count(*) FROM series")
+        return int(count)
 
     def __repr__(self) -> str:
         return f"Index({len(self)} series, {len(self.problems)} files in no series)"
@@ -100,19 +138,60 @@ class Index:
         --------
         >>> index.sql("SELECT Modality, count(*) AS n FROM series GROUP BY ALL ORDER BY n")  # doctest: +SKIP
         """
-        connection = duckdb.connect()
         try:
-            for name in ("series", "index"):
-                connection.register(name, self.table)
-            answer = connection.sql(query)
-            if answer is None:
-                raise ValueError(f"query gives no rows; an index is not changed by queries: {query}")
-            return answer.to_arrow_table()
+            return self._rows.table(query, self._conditions)
         except duckdb.Error as error:
-            columns = ", ".join(self.table.column_names)
+            columns = ", ".join(self._rows.schema.names)
             raise ValueError(f"query failed: {error}\nquery: {query}\ntable series has columns {columns}") from error
-        finally:
-            connection.close()
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Answer a query as plain tuples, which is quicker than `sql` for a few rows.
+
+        Raises
+        ------
+        ValueError
+            DuckDB does not understand the query.
+        """
+        try:
+            return self._rows.fetch(query, self._conditions)
+        except duckdb.Error as error:
+            raise ValueError(f"query failed: {error}\nquery: {query}") from error
+
+    def search(self, **filters: Unpack[Filters]) -> "Index":
+        """The series that meet all of `filters`, as an index: search it again, query it, write it.
+
+        What can be asked for is said at the fields of `Filters`.
+
+        Raises
+        ------
+        ValueError
+            A filter or a value that is not known, with the closest that are, or one that this index cannot answer.
+
+        Examples
+        --------
+        >>> index = open_index()  # doctest: +SKIP
+        >>> index.search(modality="CT", annotated_by="RTSTRUCT", license="commercial", age=(18, 80))  # doctest: +SKIP
+        """
+        found = conditions_for(self._rows, filters)
+        return Index._of(self._rows, (*self._conditions, *found))
+
+    def stats(self) -> Stats:
+        """How much of what there is: patients, series, bytes, by modality and by licence."""
+        return count_index(self)
+
+    def to_arrow(self) -> pa.Table:
+        """The rows as an Arrow table."""
+        return self.table
+
+    def to_polars(self) -> Any:
+        """The rows as a polars DataFrame.
+
+        Raises
+        ------
+        MissingPackageError
+            polars is not installed.
+        """
+        return require("polars", extra="notebook").from_arrow(self.table)
 
     def to_pandas(self) -> Any:
         """The rows as a pandas DataFrame.
@@ -126,8 +205,38 @@ class Index:
         return self.table.to_pandas()
 
     def samples(self, modalities: str | Sequence[str]) -> SampleSet:
-        """Series that belong together: see `find_samples`."""
-        return find_samples(self, modalities)
+        """Series that belong together: see `find_samples`.
+
+        Public series say nothing of what they refer to, so that only others are joined. Download them and index the
+        folder.
+
+        Raises
+        ------
+        ValueError
+            Wrong modalities, or an index of public series alone.
+        """
+        if self._rows.public is None:
+            return find_samples(self, modalities)
+        if not self._rows.tables:
+            raise ValueError(
+                f"samples {modalities!r} are joined by what objects refer to, which the public index does not have: "
+                "download the series and index their folder"
+            )
+        return find_samples(Index._of(self._rows, (*self._conditions, f"source <> '{NAME}'")), modalities)
+
+    def _repr_html_(self) -> str:
+        """The first rows, for notebooks."""
+        columns = (
+            "collection_id",
+            "PatientID",
+            "Modality",
+            "SeriesDescription",
+            "n_instances",
+            "size_bytes",
+            "license",
+        )
+        rows = self.fetch(f"SELECT {', '.join(columns)} FROM series LIMIT {_HTML_ROWS}")
+        return html_table(columns, rows, total=len(self))
 
     @staticmethod
     def paths(row: Mapping[str, Any]) -> list[Path]:
@@ -135,15 +244,42 @@ class Index:
         return [Path(row["uri"], name) for name in row["files"]]
 
 
-def open_index(path: Path | str) -> Index:
-    """Open an index file.
+def open_index(
+    path: Path | str | Sequence[Path | str] | None = None,
+    *,
+    public: bool | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Index:
+    """Open the public index, an index file, or several as one.
+
+    Parameters
+    ----------
+    path
+        A file that `Index.write` wrote, or several; None for the public index alone.
+    public
+        Whether the public index is part of it; by default where no path is given. It needs no network: it comes with
+        the installation, and is laid into the user's cache at first use.
+    progress
+        Called with the number of steps done and of all, where the public index has to be laid into the cache.
 
     Raises
     ------
     IndexFileError
-        The file is missing, is no Parquet file or cut short, is no index, or is of a newer version.
+        A file is missing, is no Parquet file or cut short, is no index, or is of a newer version.
+    SourceError
+        The public index is not installed, or its cache cannot be written.
+    ValueError
+        Neither a path nor the public index.
     """
-    return Index.read(path)
+    paths = [path] if isinstance(path, Path | str) else list(path or ())
+    if not paths and (public is False or path is not None):
+        raise ValueError(f"no index to open: got path={path!r}, public={public!r}")
+    indexes = [Index.read(one) for one in paths]
+    if len(indexes) == 1 and not public:
+        return indexes[0]
+    database = public_database(progress) if public or not paths else None
+    problems = [problem for index in indexes for problem in index.problems]
+    return Index._of(Rows([index.table for index in indexes], database), problems=problems)
 
 
 def _check_file(path: Path) -> None:

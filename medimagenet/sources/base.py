@@ -53,9 +53,9 @@ class SeriesRecord:
     """mm."""
 
     uri: str
-    """Absolute folder."""
+    """Absolute folder; of a series in the cloud the address that its objects begin with, such as s3://bucket/uuid/."""
     files: tuple[str, ...]
-    """Paths below `uri`, with forward slashes; images in the order of their stack."""
+    """Paths below `uri`, with forward slashes; images in the order of their stack. Empty where it must be asked for."""
     n_instances: int
     size_bytes: int
     content_hash: str
@@ -75,6 +75,10 @@ class SeriesRecord:
     orientation: str | None = None
     """Where x, y, z point to, such as "LPS"."""
     findings: tuple[Finding, ...] = ()
+    analysis_result_id: str | None = None
+    """Of the public index: which analysis made this object; None where it is original data."""
+    crdc_series_uuid: str | None = None
+    """Of the public index: names this series in this content, for ever."""
 
 
 class Source(Protocol):

@@ -1,0 +1,120 @@
+"""Collections: what the public index tells about each, and what is in an index of it."""
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from ..sources.idc import installed_file
+from .licenses import allows_commercial_use, by_restrictiveness
+
+if TYPE_CHECKING:
+    from .table import Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetSource:
+    """One of the data sets that a collection was made from: its images, or annotations that others made of them."""
+
+    title: str
+    kind: str
+    """original_data or analysis_result."""
+    doi: str | None
+    license: str | None
+    modalities: str | None
+    citation: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What an index has of a collection. What only the public index tells is None for others."""
+
+    collection_id: str
+    title: str | None
+    cancer_types: str | None
+    locations: str | None
+    species: str | None
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    size_bytes: int
+    modalities: tuple[str, ...]
+    licenses: tuple[str | None, ...]
+    """Of its series, the most restrictive first."""
+    commercial: bool
+    """Whether all of its series are under licences that allow commercial use."""
+    description: str | None
+    sources: tuple[DatasetSource, ...]
+
+
+_COUNTS = """
+SELECT collection_id, count(DISTINCT PatientID), count(DISTINCT StudyInstanceUID), count(*), sum(n_instances),
+    sum(size_bytes), list_sort(list_distinct(list(Modality))), list_distinct(list(coalesce(license, '')))
+FROM series WHERE collection_id IS NOT NULL GROUP BY ALL ORDER BY collection_id
+"""
+
+
+def list_collections(index: "Index") -> tuple[Collection, ...]:
+    """The collections of an index, sorted by name."""
+    told = _told()
+    return tuple(_collection(row, told.get(row[0], {})) for row in index.fetch(_COUNTS))
+
+
+def collections_of_cancer(name: str) -> tuple[list[str], list[str]]:
+    """The public collections with a cancer type that contains `name`, and all cancer types that there are."""
+    types = {key: _split(row["cancer_types"]) for key, row in _told().items()}
+    wanted = name.strip().casefold()
+    found = [key for key, names in types.items() if any(wanted in one.casefold() for one in names)]
+    return found, sorted({one for names in types.values() for one in names})
+
+
+@cache
+def _told() -> dict[str, dict[str, Any]]:
+    """What the installed public index tells about its collections, by collection_id."""
+    return {row["collection_id"]: row for row in pq.read_table(installed_file("collections_index")).to_pylist()}
+
+
+def _split(text: str | None) -> Sequence[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _collection(row: tuple[Any, ...], told: dict[str, Any]) -> Collection:
+    name, patients, studies, series, instances, size_bytes, modalities, licenses = row
+    return Collection(
+        collection_id=name,
+        title=told.get("collection_name"),
+        cancer_types=told.get("cancer_types"),
+        locations=told.get("tumor_locations"),
+        species=told.get("species"),
+        patients=patients,
+        studies=studies,
+        series=series,
+        instances=int(instances),
+        size_bytes=int(size_bytes),
+        modalities=tuple(modalities),
+        licenses=tuple(by_restrictiveness(license or None for license in licenses)),
+        commercial=all(allows_commercial_use(license) for license in licenses),
+        description=_plain_text(told.get("description")),
+        sources=tuple(_source(source) for source in told.get("sources") or ()),
+    )
+
+
+def _source(told: dict[str, Any]) -> DatasetSource:
+    return DatasetSource(
+        title=told["source_title"] or told["source_id"],
+        kind=told["source_type"],
+        doi=told["source_doi"],
+        license=(told["license"] or {}).get("license_short_name"),
+        modalities=told["modalities"],
+        citation=_plain_text(told["citation"]),
+    )
+
+
+def _plain_text(markup: str | None) -> str | None:
+    """Text without HTML's tags, entities and line ends."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", markup)).split()) if markup else None
