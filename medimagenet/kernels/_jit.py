@@ -83,6 +83,89 @@ def c_function(result: str, *arguments: str) -> Callable[[int, tuple[int, ...]],
     return call
 
 
+BLOCK = 16
+"""Edge of what `block_transpose` turns: as many floats as fill a cache line."""
+
+
+def block_transpose(*, is_streaming: bool) -> Callable[[Any, int, int, int, int], None]:
+    """How a kernel writes the transpose of a 16 x 16 block of an array: ``call(array, row, column, address, stride)``.
+
+    Row k of the transpose, contiguous, goes to ``address + k * stride``. The block stays in registers: the compiler
+    does not find that by itself, and a loop takes five times as long.
+
+    Parameters
+    ----------
+    is_streaming
+        The values go to memory past the caches, which need not fetch first what is overwritten: for 4-byte values,
+        each row of the transpose one cache line, to addresses that are multiples of 64. A kernel that streamed ends
+        with `fence`.
+    """
+    if config.DISABLE_JIT:
+        return _transpose_slowly
+
+    def generate(context: Any, builder: Any, own: Any, values: Any) -> None:
+        array = context.make_array(own.args[0])(context, builder, values[0])
+        size = context.get_abi_sizeof(context.get_data_type(own.args[0].dtype))
+        vector, word = ir.VectorType(ir.IntType(8 * size), BLOCK), ir.IntType(64)
+        row_stride = cgutils.unpack_tuple(builder, array.strides)[0]
+        start = builder.add(builder.ptrtoint(array.data, word), builder.mul(values[1], row_stride))
+        start = builder.add(start, builder.mul(values[2], word(size)))
+
+        def place(first: Any, stride: Any, k: int) -> Any:
+            return builder.inttoptr(builder.add(first, builder.mul(stride, word(k))), vector.as_pointer())
+
+        rows = [builder.load(place(start, row_stride, k), align=size) for k in range(BLOCK)]
+        for k, row in enumerate(_interleaved(builder, rows)):
+            align = BLOCK * size if is_streaming else size
+            stored = builder.store(row, place(values[3], values[4], k), align=align)
+            if is_streaming:
+                stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def call(_: Any, array: Any, row: Any, column: Any, address: Any, stride: Any) -> Any:
+        return types.void(array, types.intp, types.intp, types.intp, types.intp), generate
+
+    return call
+
+
+def _interleaved(builder: Any, rows: list[Any]) -> list[Any]:
+    """The transpose of vectors: four times, each half of them is interleaved with the other."""
+    mask = ir.VectorType(ir.IntType(32), BLOCK)
+    half = BLOCK // 2
+    low = ir.Constant(mask, [lane for k in range(half) for lane in (k, BLOCK + k)])
+    high = ir.Constant(mask, [lane for k in range(half, BLOCK) for lane in (k, BLOCK + k)])
+    for _ in range(half.bit_length()):
+        pairs = zip(rows[:half], rows[half:], strict=True)
+        rows = [builder.shuffle_vector(a, b, part) for a, b in pairs for part in (low, high)]
+    return rows
+
+
+def _transpose_slowly(array: Any, row: int, column: int, address: int, stride: int) -> None:
+    size = array.itemsize
+    for k in range(BLOCK):
+        line = array[row : row + BLOCK, column + k].tobytes()
+        ctypes.memmove(int(address + k * stride), line, BLOCK * size)
+
+
+def _fence() -> Callable[[], None]:
+    if config.DISABLE_JIT:
+        return lambda: None
+
+    def generate(context: Any, builder: Any, own: Any, values: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    @intrinsic
+    def call(_: Any) -> Any:
+        return types.void(), generate
+
+    return call
+
+
+fence = _fence()
+"""Called in a kernel: what was streamed before is seen by every thread that sees what is written after."""
+
 _CTYPES = {"int32": ctypes.c_int32, "int64": ctypes.c_int64, "intp": ctypes.c_ssize_t}
 
 

@@ -50,6 +50,20 @@ def test_every_dtype_is_copied_exactly(dtype, axes):
     np.testing.assert_array_equal(target, source.transpose(0, *(1 + axis for axis in axes)))
 
 
+@pytest.mark.parametrize("size", [(48, 32, 16), (35, 33, 37)], ids=["whole blocks", "blocks and rests"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_blocks_that_are_turned_in_registers(dtype, size):
+    """In memory that begins at a cache line, where they are streamed, and in memory that does not."""
+    source = volume(dtype, (2, 50, 51, 52), seed=1)
+    memory = np.empty(2 * 37**3 * 10, dtype=np.uint8)
+    for shift, (axes, flips) in product((0, 4), ORDERS):
+        shape = (2, *(size[axis] for axis in axes))
+        begin = -memory.ctypes.data % 64 + shift * np.dtype(dtype).itemsize
+        target = memory[begin : begin + np.prod(shape) * np.dtype(dtype).itemsize].view(dtype).reshape(shape)
+        crop(source, (2, 18, 15), target, axes=axes, flips=flips)
+        np.testing.assert_array_equal(target, crop_with_numpy(source, (2, 18, 15), size, axes, flips, 0))
+
+
 boxes = st.tuples(*[st.tuples(st.integers(-25, 25), st.integers(1, 24)) for _ in range(3)])
 
 
