@@ -11,6 +11,7 @@ PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"
+_SIZES = ("Rows", "Columns", "BitsAllocated")
 _SUBSAMPLED = ("YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
 
 
@@ -31,6 +32,11 @@ def missing_pixels(stream: BinaryIO, start: int, length: int, values: Mapping[st
     size = os.fstat(stream.fileno()).st_size
     if length == UNDEFINED_LENGTH:
         return _missing_fragments(stream, start, size, int(_number(values.get("NumberOfFrames")) or 1))
+    return missing_native_pixels(size, start, length, values)
+
+
+def missing_native_pixels(size: int, start: int, length: int, values: Mapping[str, Any]) -> str | None:
+    """As `missing_pixels`, for pixel data that are not encapsulated, in a file of `size` bytes."""
     if start + length > size:
         return f"the header promises {length} bytes of pixel data, the file ends after {size - start}"
     expected = _native_length(values)
@@ -61,13 +67,13 @@ def _native_length(values: Mapping[str, Any]) -> int | None:
     """Bytes that the image takes uncompressed, None where the header does not tell."""
     if values.get("PhotometricInterpretation") in _SUBSAMPLED:
         return None
-    numbers = [_number(values.get(keyword)) for keyword in ("Rows", "Columns", "BitsAllocated")]
-    rows, columns, bits = (number or 0 for number in numbers)
-    samples = _number(values.get("SamplesPerPixel", 1))
-    frames = _number(values.get("NumberOfFrames", 1))
-    if not (rows and columns and bits and samples and frames):
-        return None
-    return ceil(rows * columns * bits * samples * frames / 8)
+    bits = values.get("SamplesPerPixel", 1), values.get("NumberOfFrames", 1), *map(values.get, _SIZES)
+    product: float = 1
+    for number in bits:
+        if not number or not isinstance(number, int | float):
+            return None
+        product *= number
+    return ceil(product / 8)
 
 
 def _number(value: Any) -> float | None:

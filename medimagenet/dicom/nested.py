@@ -4,9 +4,10 @@ The names made here (`ReferencedSeriesUIDs`, `ROINames`, ...) are keys of `Insta
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydicom.dataset import Dataset
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 REFERENCE_KEYWORDS = (
     "ReferencedFrameOfReferenceSequence",  # RTSTRUCT -> images
@@ -26,6 +27,9 @@ DEEP_KEYWORDS = {
 }
 """Where the references are of an object whose header names none: long sequences, read only then."""
 
+REFERENCE_NAMES = ("ReferencedSeriesUIDs", "ReferencedSOPInstanceUIDs", "ReferencedFrameOfReferenceUIDs")
+"""What flattened references are called."""
+
 _TRACER_KEYWORDS = (
     "RadionuclideTotalDose",
     "RadionuclideHalfLife",
@@ -38,7 +42,7 @@ _FRAME_OF_REFERENCE = 0x00200052
 _UID_TAGS = (_SERIES, _INSTANCE, _FRAME_OF_REFERENCE)
 
 
-def flatten_references(dataset: Dataset, keywords: tuple[str, ...] = REFERENCE_KEYWORDS) -> dict[str, list[str]]:
+def flatten_references(dataset: "Dataset", keywords: tuple[str, ...] = REFERENCE_KEYWORDS) -> dict[str, list[str]]:
     """Every series, instance and frame of reference that the sequences name, each once, in order.
 
     Returns
@@ -50,12 +54,7 @@ def flatten_references(dataset: Dataset, keywords: tuple[str, ...] = REFERENCE_K
     for keyword in keywords:
         for tag, uid in _walk(dataset.get(keyword) or ()):
             found[tag][uid] = None
-    names = {
-        "ReferencedSeriesUIDs": _SERIES,
-        "ReferencedSOPInstanceUIDs": _INSTANCE,
-        "ReferencedFrameOfReferenceUIDs": _FRAME_OF_REFERENCE,
-    }
-    return {name: list(found[tag]) for name, tag in names.items() if found[tag]}
+    return {name: list(found[tag]) for name, tag in zip(REFERENCE_NAMES, _UID_TAGS, strict=True) if found[tag]}
 
 
 def _walk(items: Any) -> Iterator[tuple[int, str]]:
@@ -71,14 +70,14 @@ def _walk(items: Any) -> Iterator[tuple[int, str]]:
                 yield int(element.tag), str(element.value)
 
 
-def flatten_names(dataset: Dataset) -> dict[str, list[str]]:
+def flatten_names(dataset: "Dataset") -> dict[str, list[str]]:
     """ROI names in the order of StructureSetROISequence, segment labels in that of SegmentSequence."""
     rois = [str(item.get("ROIName") or "") for item in dataset.get("StructureSetROISequence") or ()]
     labels = [str(item.get("SegmentLabel") or "") for item in dataset.get("SegmentSequence") or ()]
     return {name: values for name, values in (("ROINames", rois), ("SegmentLabels", labels)) if values}
 
 
-def flatten_tracer(dataset: Dataset) -> Mapping[str, Any]:
+def flatten_tracer(dataset: "Dataset") -> Mapping[str, Any]:
     """Dose, half-life and start of the first radiopharmaceutical, as pydicom values."""
     items = dataset.get("RadiopharmaceuticalInformationSequence") or ()
     for item in items:

@@ -1,5 +1,10 @@
-"""Read the headers of many files, in processes, in order. Pixel data are never read."""
+"""Read the headers of many files, in order. Pixel data are never read.
 
+The usual encodings are read by compiled code in this process, faster than results come back from another one. What
+that leaves goes to pydicom: in processes, where there is much of it.
+"""
+
+import importlib
 import multiprocessing
 import os
 import sys
@@ -8,21 +13,36 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ..errors import SourceError
-from .instance import SCAN_KEYWORDS, FileProblem, InstanceHeader, read_header
+from .instance import SCAN_KEYWORDS, FileProblem, InstanceHeader
+from .quick import QuickReader
 
 __all__ = ["SCAN_KEYWORDS", "FileProblem", "InstanceHeader", "read_header", "scan"]
 
 Progress = Callable[[int, int], None]
+Result = InstanceHeader | FileProblem
 
+_WINDOW = 4096  # files read before the first of them is given: 0.1 s, and enough to see whether processes pay
 _BATCH = 64  # files a process is given at once: about 0.1 s of work, so that progress moves and hand-over costs little
 _IN_FLIGHT = 4  # batches per process that wait or are done: bounds memory where the consumer is slow
 
 
-def scan(
-    paths: Sequence[Path], *, jobs: int | None = None, progress: Progress | None = None
-) -> Iterator[InstanceHeader | FileProblem]:
+def read_header(path: Path | str) -> Result:
+    """Read the header of one file, with any name, with or without preamble.
+
+    Returns
+    -------
+    header : InstanceHeader
+        Or a `FileProblem`, whose finding is `not_dicom`, `dicomdir`, `unreadable_file`, `truncated_file` or
+        `no_series_uid`. Never raises for what is in a file.
+    """
+    path = Path(path)
+    return QuickReader().read(path) or _read_by_pydicom(path)
+
+
+def scan(paths: Sequence[Path], *, jobs: int | None = None, progress: Progress | None = None) -> Iterator[Result]:
     """Yield the header, or the problem, of each path, in the order of `paths`.
 
     Parameters
@@ -30,7 +50,8 @@ def scan(
     paths
         Files, with any name.
     jobs
-        Processes; the number of CPUs where None. With 1, and for a few files, none is started.
+        Processes for files that need pydicom; the number of CPUs where None. With 1, and for a few files, none is
+        started.
     progress
         Called with the number of files done and of all files.
 
@@ -44,21 +65,46 @@ def scan(
     jobs = jobs if jobs is not None else _cpu_count()
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
+    reader = QuickReader()
+    for start in range(0, len(paths), _WINDOW):
+        window = paths[start : start + _WINDOW]
+        quick: list[InstanceHeader | None] = []
+        for first in range(0, len(window), _BATCH):
+            quick += map(reader.read, window[first : first + _BATCH])
+            done = start + len(quick) - quick.count(None)
+            if progress is not None:
+                progress(done, len(paths))
+        rest = _read_rest([path for path, header in zip(window, quick, strict=True) if header is None], jobs)
+        for header in quick:
+            if header is not None:
+                yield header
+                continue
+            yield next(rest)
+            done += 1
+            if progress is not None and (done % _BATCH == 0 or done == len(paths)):
+                progress(done, len(paths))
+
+
+def _read_rest(paths: Sequence[Path], jobs: int) -> Iterator[Result]:
+    """What only pydicom reads, in order."""
     batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
     results = map(_read_batch, batches) if min(jobs, len(batches)) < 2 else _read_in_processes(batches, jobs)
-    done = 0
     for result in results:
-        done += len(result)
         yield from result
-        if progress is not None:
-            progress(done, len(paths))
 
 
-def _read_batch(paths: Sequence[Path]) -> list[InstanceHeader | FileProblem]:
-    return [read_header(path) for path in paths]
+def _read_batch(paths: Sequence[Path]) -> list[Result]:
+    return [_read_by_pydicom(path) for path in paths]
 
 
-def _read_in_processes(batches: list[Sequence[Path]], jobs: int) -> Iterator[list[InstanceHeader | FileProblem]]:
+def _read_by_pydicom(path: Path) -> Result:
+    """By name and not by import: most folders never need it."""
+    thorough: Any = importlib.import_module(".thorough", __package__)
+    result: Result = thorough.read_thoroughly(path)
+    return result
+
+
+def _read_in_processes(batches: list[Sequence[Path]], jobs: int) -> Iterator[list[Result]]:
     # Linux: fork, as PyTorch's DataLoader does, so that a script needs no "if __name__ == '__main__'"; workers only
     # run Python code that takes no lock another thread could hold. Elsewhere: the platform's own way.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)

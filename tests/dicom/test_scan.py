@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 
-import medimagenet.dicom.scan
+from medimagenet.dicom import thorough
 from medimagenet.dicom.scan import read_header, scan
 from medimagenet.errors import SourceError
 
 PATHS = sorted(path for path in Path(pydicom.__file__).parent.glob("data/test_files/**/*") if path.is_file())
+UNUSUAL = [Path(get_testdata_file(name)) for name in ("MR_small_bigendian.dcm", "rtstruct.dcm")]  # for pydicom
 
 
 @pytest.mark.parametrize("jobs", [1, 2, None])
@@ -40,9 +42,9 @@ def test_a_scan_that_is_given_up_ends(tmp_path):
 
 
 def test_a_process_that_is_killed_is_said(monkeypatch):
-    monkeypatch.setattr(medimagenet.dicom.scan, "read_header", lambda path: os.kill(os.getpid(), signal.SIGKILL))
+    monkeypatch.setattr(thorough, "read_thoroughly", lambda path: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(SourceError, match=r"one of 2 processes .* was killed"):
-        list(scan(PATHS, jobs=2))
+        list(scan(UNUSUAL * 70, jobs=2))
 
 
 def test_jobs_below_one():
