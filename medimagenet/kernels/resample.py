@@ -1,4 +1,4 @@
-r"""Resample volumes by linear interpolation or nearest neighbour.
+r"""Resample volumes by nearest neighbour, linear or cubic B-spline interpolation.
 
 Arrays are (Z, Y, X), matrices and offsets are in the same order, z first. Output voxel ``o`` takes the value at the
 continuous input index ``offset + matrix @ o``; the centre of input voxel k is at index k. Along each axis an input of
@@ -14,7 +14,8 @@ Inside, and within half a voxel of the border, the nearest edge voxel is continu
 Linear interpolation of whole numbers is rounded half to even and saturated to the range of the type; it is computed
 in float32 where that holds every value of the type (8 and 16 bit, float32), else in float64. Nearest takes
 ``floor(index + 0.5)``: a tie goes to the higher index, as in ITK. The value between a and b is ``a + w (b - a)``: a
-constant comes out exactly, and nan reaches every voxel that it is a neighbour of, also at w = 0.
+constant comes out exactly, and nan reaches every voxel that it is a neighbour of, also at w = 0. Cubic goes through
+the voxels up to rounding, and may go beyond their lowest and highest value (`medimagenet.kernels.spline`).
 """
 
 from collections.abc import Callable
@@ -24,10 +25,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import separable
+from . import separable, spline
 from ._jit import kernel, parallel_kernel, prange
+from .intensity import count_not_finite
 
-Interpolation = Literal["linear", "nearest"]
+Interpolation = Literal["linear", "nearest", "cubic"]
 Border = Literal["edge", "constant"]
 
 Voxels = NDArray[Any]
@@ -59,7 +61,7 @@ def resample(
     matrix : (3, 3), input voxels per output voxel, z first; a diagonal one takes the faster, separable way
     offset : (3,), input index of output voxel 0, z first
     shape : (Z, Y, X) of the output
-    interpolation : "linear" or "nearest"
+    interpolation : "linear", "nearest" or "cubic" (the spline through the voxels)
     border : what lies beyond the voxels of the source: its "edge" or the "constant" `fill`
     parallel : use all threads of numba; off where the caller has threads or processes of its own
     out : (Z, Y, X), C-contiguous, of the type of `source`
@@ -74,7 +76,8 @@ def resample(
     ValueError
         `source` is not three-dimensional, holds no voxel or is of a type without an order; matrix or offset are of
         another shape or not finite; `shape` has an axis below 1; `fill` does not fit the type;
-        `out` is of another shape or type, not C-contiguous, or overlaps `source`.
+        `out` is of another shape or type, not C-contiguous, or overlaps `source`;
+        interpolation is cubic and `source` has voxels that are nan or infinite: they would reach all others.
     """
     voxels = _checked(source, shape, fill)
     matrix, offset = _checked_map(matrix, offset)
@@ -82,7 +85,9 @@ def resample(
     out = result.view(voxels.dtype)
     constant = border == "constant"
     value = voxels.dtype.type(fill)
-    if is_diagonal(matrix, shape):
+    if interpolation == "cubic":
+        _run_cubic(voxels, matrix, offset, out, constant, value, _cast_rule(source.dtype), parallel)
+    elif is_diagonal(matrix, shape):
         maps = zip(voxels.shape, offset, matrix.diagonal(), shape, strict=True)
         axes = [_axis_table(n, start, step, count, constant) for n, start, step, count in maps]
         _run_separable(voxels, out, axes, interpolation, value, parallel)
@@ -142,6 +147,8 @@ def _cast_rule(dtype: np.dtype[Any]) -> tuple[bool, Any, Any]:
     work = _work_type(dtype)
     if dtype.kind == "f":
         return False, work(-np.inf), work(np.inf)
+    if dtype.kind == "b":
+        return True, np.float32(0), np.float32(1)
     limits = np.iinfo(dtype)
     high = work(limits.max)
     if int(high) > limits.max:  # 2^63 - 1 rounds up to a float that no longer fits
@@ -162,15 +169,18 @@ class _AxisTable(NamedTuple):
 
 
 def _axis_table(n: int, offset: float, step: float, count: int, constant: bool) -> _AxisTable:
-    index = offset + step * np.arange(count)
+    index: NDArray[np.float64] = offset + step * np.arange(count, dtype=np.float64)
     clamped = np.clip(index, 0, n - 1)
     below = np.minimum(np.floor(clamped), max(n - 2, 0)).astype(np.int64)
     nearest = np.clip(np.floor(index + 0.5), 0, n - 1).astype(np.int64)
-    inside = (0, count)
-    if constant:
-        within = np.flatnonzero((index >= -0.5) & (index < n - 0.5))
-        inside = (int(within[0]), int(within[-1]) + 1) if len(within) else (0, 0)
-    return _AxisTable(below, clamped - below, nearest, inside)
+    return _AxisTable(below, clamped - below, nearest, _inside(n, index, constant))
+
+
+def _inside(n: int, index: NDArray[np.float64], constant: bool) -> tuple[int, int]:
+    if not constant:
+        return 0, len(index)
+    within = np.flatnonzero((index >= -0.5) & (index < n - 0.5))
+    return (int(within[0]), int(within[-1]) + 1) if len(within) else (0, 0)
 
 
 def _run_separable(
@@ -195,6 +205,39 @@ def _run_separable(
     linear = separable.linear_parallel if parallel else separable.linear
     rule = _cast_rule(source.dtype)
     linear(source, z.below, y.below, x.below.astype(np.uint32), *weights, inside, fill, *rule, out)
+
+
+def _run_cubic(
+    source: Voxels,
+    matrix: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    out: Voxels,
+    constant: bool,
+    fill: Any,
+    rule: tuple[bool, Any, Any],
+    parallel: bool,
+) -> None:
+    not_finite = count_not_finite(source)
+    if not_finite:
+        raise ValueError(f"cubic interpolation needs finite voxels, {not_finite} of {source.size} are nan or infinite")
+    work = _work_type(source.dtype)
+    coefficients = spline.coefficients(source, work, parallel=parallel)
+    if not is_diagonal(matrix, out.shape):
+        affine = spline.affine_cubic_parallel if parallel else spline.affine_cubic
+        affine(coefficients, matrix, offset, constant, fill, rule[0], float(rule[1]), float(rule[2]), out)
+        return
+    maps = zip(source.shape, offset, matrix.diagonal(), out.shape, strict=True)
+    indices = [(n, start + step * np.arange(count)) for n, start, step, count in maps]
+    inside = np.array([_inside(n, index, constant) for n, index in indices])
+    if (inside[:, 0] == inside[:, 1]).any():
+        out[...] = fill
+        return
+    z, y, x = (spline.spline_axis(n, index) for n, index in indices)
+    columns = slice(*inside[2])
+    weights_x = np.ascontiguousarray(x.weights[columns].T, dtype=work)
+    weights = z.weights.astype(work), y.weights.astype(work), weights_x
+    cubic = spline.cubic_parallel if parallel else spline.cubic
+    cubic(coefficients, z.taps, y.taps, x.below[columns].astype(np.uint32), *weights, inside, fill, *rule, out)
 
 
 @kernel

@@ -30,7 +30,7 @@ same within 10 %)."""
 
 
 @kernel
-def _fill_outside(out: Voxels, inside: Indices, fill: Any, first: int, stop: int) -> None:
+def fill_outside(out: Voxels, inside: Indices, fill: Any, first: int, stop: int) -> None:
     """Write `fill` into what lies outside the source of the rows `first` to `stop` of all slices."""
     low, high = max(first, inside[1, 0]), min(stop, inside[1, 1])
     for z in range(out.shape[0]):
@@ -131,7 +131,7 @@ def _linear_body(
     columns, weights = xs[x0:x1], wx[x0:x1]
     for strip in prange((out.shape[1] + STRIP - 1) // STRIP):
         first, stop = strip * STRIP, min((strip + 1) * STRIP, out.shape[1])
-        _fill_outside(out, inside, fill, first, stop)
+        fill_outside(out, inside, fill, first, stop)
         first, stop = max(first, inside[1, 0]), min(stop, inside[1, 1])
         if first >= stop:
             continue
@@ -184,7 +184,7 @@ def _nearest_body(
     columns = xs[x0:x1]
     for strip in prange((out.shape[1] + STRIP - 1) // STRIP):
         first, stop = strip * STRIP, min((strip + 1) * STRIP, out.shape[1])
-        _fill_outside(out, inside, fill, first, stop)
+        fill_outside(out, inside, fill, first, stop)
         first, stop = max(first, inside[1, 0]), min(stop, inside[1, 1])
         for z in range(inside[0, 0], inside[0, 1]):
             same_slice = z > inside[0, 0] and zs[z] == zs[z - 1]

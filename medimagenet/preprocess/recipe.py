@@ -141,7 +141,8 @@ Rule = Annotated[Unchanged | Window | ZScore | Percentile | Scale, Field(discrim
 class ImageRecipe(_Section):
     """What happens to the images of one modality."""
 
-    interpolation: Literal["linear", "nearest"] = "linear"
+    interpolation: Literal["linear", "nearest", "cubic"] = "linear"
+    """Cubic: B-spline through the voxels, which may go beyond their range; linear where voxels are nan or infinite."""
     normalize: Rule = Unchanged()
     """Constants of this go beside the voxels and are applied when patches are read."""
 

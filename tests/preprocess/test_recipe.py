@@ -125,7 +125,7 @@ def test_all_mistakes_are_named_at_once():
         ({"normalize": {"kind": "percentile", "upper": 101}}, "less than or equal to 100"),
         ({"normalize": {"kind": "scale", "divide": 0}}, "greater than 0"),
         ({"normalize": {"kind": "zscore", "region": "body"}}, "known: all, nonzero"),
-        ({"interpolation": "cubic"}, "known: linear, nearest"),
+        ({"interpolation": "lanczos"}, "known: linear, nearest, cubic"),
     ],
 )
 def test_wrong_image_settings(change, words):

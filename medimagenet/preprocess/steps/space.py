@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ...errors import RecipeError
 from ...geometry import Grid
+from ...kernels.intensity import count_not_finite
 from ...kernels.resample import Border, Interpolation, resample
 from ...volume import Case, Mask
 from .step import Part, leading, recorded
@@ -53,6 +54,7 @@ class Resample:
     spacing: tuple[float | None, float | None, float | None]
     """x, y, z, mm; None keeps an axis."""
     interpolation: Interpolation = "linear"
+    """Cubic becomes linear, and provenance says so, where voxels are nan or infinite: a spline would spread them."""
     mask_interpolation: Interpolation = "nearest"
     """Linear: per region, above one half."""
 
@@ -64,14 +66,16 @@ class Resample:
         """The case with the leading image and the mask on the new grid; other images stay where they are."""
         name, image = next(iter(case.images)), leading(case)
         source, target = image.grid, image.grid.with_spacing(self.spacing)
-        figures = {"from_size": list(source.size), "from_spacing": list(source.spacing), "size": list(target.size)}
+        figures: dict[str, Any] = {
+            "from_size": list(source.size),
+            "from_spacing": list(source.spacing),
+            "size": list(target.size),
+        }
         if target == source:
             return recorded(case, self, figures)
         _refuse_giants(source, target)
-        images = {
-            **case.images,
-            name: image.with_array(onto(image.array, source, target, self.interpolation), target),
-        }
+        interpolation = _possible(self.interpolation, image.array, figures)
+        images = {**case.images, name: image.with_array(onto(image.array, source, target, interpolation), target)}
         mask = None if case.mask is None else self._mask(case.mask, source, target)
         return recorded(case, self, figures, images=images, mask=mask)
 
@@ -94,6 +98,7 @@ class ResampleTo:
     image: str
     """Name of the image that moves, such as "PT"."""
     interpolation: Interpolation = "linear"
+    """As in `Resample`."""
     fill: float | None = None
     """None: air (-1024 HU) for CT, 0 for all others."""
 
@@ -103,12 +108,25 @@ class ResampleTo:
             raise ValueError(f"no image {self.image!r}; there are {', '.join(case.images)}")
         image, target = case.images[self.image], leading(case).grid
         fill = self.fill if self.fill is not None else AIR_HU if image.unit == "HU" or self.image == "CT" else 0.0
-        figures = {"fill": fill, "from_size": list(image.grid.size), "from_spacing": list(image.grid.spacing)}
+        figures: dict[str, Any] = {
+            "fill": fill,
+            "from_size": list(image.grid.size),
+            "from_spacing": list(image.grid.spacing),
+        }
         if image.grid == target:
             return recorded(case, self, figures)
         turned = _turned(image, target.orientation)
-        array = onto(turned.array, turned.grid, target, self.interpolation, border="constant", fill=fill)
+        interpolation = _possible(self.interpolation, turned.array, figures)
+        array = onto(turned.array, turned.grid, target, interpolation, border="constant", fill=fill)
         return recorded(case, self, figures, images={**case.images, self.image: image.with_array(array, target)})
+
+
+def _possible(asked: Interpolation, array: NDArray[Any], figures: dict[str, Any]) -> Interpolation:
+    """Linear in place of cubic where some voxels are not finite, noted in `figures`."""
+    if asked != "cubic" or count_not_finite(array) == 0:
+        return asked
+    figures["interpolation_used"] = "linear"
+    return "linear"
 
 
 def onto(

@@ -84,6 +84,23 @@ def test_a_mask_by_linear_is_above_one_half_of_simpleitk():
     np.testing.assert_array_equal(found.mask["a"][settled], share[settled] > 0.5)
 
 
+def test_cubic_is_the_spline_of_simpleitk():
+    grid = Grid((12, 11, 9), (0.977, 0.977, 3.0))
+    case = case_on(grid, mask=False)
+    found = Resample(spacing=(0.7, 0.8, 1.3), interpolation="cubic")(case).images["CT"]
+    exact = by_sitk(case.images["CT"], found.grid, sitk.sitkBSpline, fill=np.nan)[:-2, :-1, :-1]  # to the last centre
+    assert np.abs(found.array[:-2, :-1, :-1] - exact).max() <= 0.51  # rounded
+
+
+def test_cubic_becomes_linear_where_a_voxel_is_nan():
+    grid = Grid((6, 5, 4), (1.0, 1.0, 3.0))
+    case = case_on(grid, dtype=np.float32, mask=False)
+    case.images["CT"].array[0, 0, 0] = np.nan
+    found, linear = (Resample(spacing=(1, 1, 1), interpolation=each)(case) for each in ("cubic", "linear"))
+    np.testing.assert_array_equal(found.images["CT"].array, linear.images["CT"].array)
+    assert found.provenance[-1]["interpolation_used"] == "linear"
+
+
 @pytest.mark.parametrize("spacing", [(0.977, 0.977, 3.27), (1.0, 2.0, 3.0)])
 def test_grids_of_one_direction_map_without_rounding(spacing):
     grid = Grid((512, 512, 100), spacing, (-249.51, -460.51, 33.3), OBLIQUE)
