@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from ..index import list_collections
+from .filters import Public, open_indexes
 from .output import JsonFlag, human_bytes, plural, write_json, write_line, write_table, wrong_usage
-from .search import Public, open_indexes
 
 
 class Action(StrEnum):

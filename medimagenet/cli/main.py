@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": (".doctor", "What works on this machine, what is missing, and how to get it."),
     "search": (".search", "Find series in the public index, offline, and in your own."),
     "collections": (".collections", "What is public: patients, sizes, licences, citations."),
+    "cohort": (".cohort", "What a question would bring, before a byte is downloaded: patients, bytes, licences."),
     "index": (".index", "Read the headers of a folder of DICOM into one Parquet table."),
     "samples": (".samples", "Series that belong together, for example each CT with its RTSTRUCT."),
     "compile": (".compile", "Decode and preprocess samples into a store that training reads."),

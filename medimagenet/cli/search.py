@@ -2,7 +2,6 @@
 
 import csv
 import sys
-import time
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..index import Index, open_index
-from ..sources.idc import database_path
-from .output import JsonFlag, human_bytes, plural, progress_bar, write_json, write_line, write_note, write_table
+from ..index import Index
+from . import filters as options
+from .output import JsonFlag, human_bytes, plural, write_json, write_line, write_note, write_table
 from .output import wrong_usage as wrong
 
 SHOWN = 20  # rows of a table for people, where --limit does not say
@@ -21,12 +20,6 @@ _TEXT_COLUMNS = (
     *("collection_id", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "BodyPartExamined"),
     *("SeriesDescription", "Manufacturer", "n_instances", "size_bytes", "license", "doi", "uri"),
 )
-
-Indexes = Annotated[
-    list[Path] | None, typer.Argument(help="Your own indexes; the public index where none.", metavar="[X.parquet]...")
-]
-Public = Annotated[bool, typer.Option("--public", help="The public index too, beside your own.")]
-Several = "Repeat it for several."
 
 
 class Form(StrEnum):
@@ -37,40 +30,22 @@ class Form(StrEnum):
     CSV = "csv"
 
 
-def open_indexes(paths: list[Path] | None, *, public: bool) -> Index:
-    """The indexes that the user names, or the public one, whose first use is told on stderr."""
-    with_public = public or not paths
-    if not with_public or database_path().is_file():
-        return open_index(paths or None, public=with_public)
-    start = time.perf_counter()
-    write_note(f"first use of the public index: laying it into {database_path()}")
-    with progress_bar("public index") as progress:
-        opened = open_index(paths or None, public=True, progress=progress)
-    size = human_bytes(database_path().stat().st_size)
-    write_note(f"done in {time.perf_counter() - start:.1f} s, {size}")
-    return opened
-
-
 def command(
-    indexes: Indexes = None,
-    public: Public = False,
-    modality: Annotated[list[str] | None, typer.Option(help=f"CT, MR, PT, RTSTRUCT, ... {Several}")] = None,
-    collection: Annotated[
-        list[str] | None, typer.Option(help=f"Collection, such as nsclc_radiomics. {Several}")
-    ] = None,
-    body_part: Annotated[list[str] | None, typer.Option(help=f"BodyPartExamined. {Several}")] = None,
-    cancer: Annotated[list[str] | None, typer.Option(help=f"Part of a cancer type of a collection. {Several}")] = None,
-    sex: Annotated[list[str] | None, typer.Option(help=f"M, F or O. {Several}")] = None,
-    age: Annotated[tuple[float, float] | None, typer.Option(help="Youngest and oldest, years.")] = None,
-    manufacturer: Annotated[list[str] | None, typer.Option(help=f"Part of its name. {Several}")] = None,
-    slice_thickness: Annotated[tuple[float, float] | None, typer.Option(help="Thinnest and thickest, mm.")] = None,
-    min_slices: Annotated[int | None, typer.Option(min=0, help="Least number of slices.")] = None,
-    annotated_by: Annotated[
-        list[str] | None, typer.Option(help="Images with an RTSTRUCT, SEG, RTDOSE, RTPLAN.")
-    ] = None,
-    roi: Annotated[str | None, typer.Option(help="Regular expression that a ROI name matches.")] = None,
-    license: Annotated[list[str] | None, typer.Option(help='Licence, or "commercial": all that allow that.')] = None,
-    text: Annotated[str | None, typer.Option(help="Words in descriptions, body part, model or collection.")] = None,
+    indexes: options.Indexes = None,
+    public: options.Public = False,
+    modality: options.Modality = None,
+    collection: options.Collection = None,
+    body_part: options.BodyPart = None,
+    cancer: options.Cancer = None,
+    sex: options.Sex = None,
+    age: options.Age = None,
+    manufacturer: options.Manufacturer = None,
+    slice_thickness: options.SliceThickness = None,
+    min_slices: options.MinSlices = None,
+    annotated_by: options.AnnotatedBy = None,
+    roi: options.Roi = None,
+    license: options.License = None,
+    text: options.Words = None,
     sql: Annotated[str | None, typer.Option(help="Query of what was found, the table `series`.")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help=f"Most rows to print; in a table {SHOWN}.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write what was found as an index.", metavar="Y.parquet")] = None,
@@ -86,7 +61,7 @@ def command(
         raise typer.BadParameter("--json and --csv are two forms of one output: choose one")
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE
     with wrong():
-        found = open_indexes(indexes, public=public).search(**filters)
+        found = options.open_indexes(indexes, public=public).search(**filters)
         answer = None if sql is None else found.sql(sql)
     if parquet is not None:
         found.write(parquet)

@@ -9,6 +9,7 @@ from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .build import index_directory as index_directory
+    from .cohort import check_cohort as check_cohort
     from .collections import list_collections as list_collections
     from .samples import Sample as Sample
     from .samples import SampleSet as SampleSet
@@ -28,6 +29,7 @@ _HOMES = {
     "Sample": "samples",
     "SampleSet": "samples",
     "Stats": "stats",
+    "check_cohort": "cohort",
     "find_samples": "samples",
     "index_directory": "build",
     "list_collections": "collections",
@@ -42,6 +44,7 @@ __all__ = [
     "Sample",
     "SampleSet",
     "Stats",
+    "check_cohort",
     "find_samples",
     "index_directory",
     "list_collections",

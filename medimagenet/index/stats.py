@@ -50,17 +50,25 @@ class Stats:
 _PATIENTS = "count(DISTINCT {'collection': coalesce(collection_id, ''), 'patient': PatientID})"
 
 
-def count_index(index: "Index") -> Stats:
-    """Count what an index has."""
+def count_index(index: "Index", rows: str = "series") -> Stats:
+    """Count what an index has.
+
+    Parameters
+    ----------
+    index
+        Where to count.
+    rows
+        SQL of what is counted: the table of all that the index has, or a query in brackets.
+    """
     (totals,) = index.fetch(
         f"SELECT count(DISTINCT collection_id), {_PATIENTS}, count(DISTINCT StudyInstanceUID), count(*), "
-        "coalesce(sum(n_instances), 0), coalesce(sum(size_bytes), 0) FROM series"
+        f"coalesce(sum(n_instances), 0), coalesce(sum(size_bytes), 0) FROM {rows}"
     )
     modalities = index.fetch(
-        f"SELECT Modality, {_PATIENTS}, count(*), sum(n_instances), sum(size_bytes) FROM series "
+        f"SELECT Modality, {_PATIENTS}, count(*), sum(n_instances), sum(size_bytes) FROM {rows} "
         "GROUP BY 1 ORDER BY 3 DESC, 1"
     )
-    licenses = {row[0]: row for row in index.fetch("SELECT license, count(*), sum(size_bytes) FROM series GROUP BY 1")}
+    licenses = {row[0]: row for row in index.fetch(f"SELECT license, count(*), sum(size_bytes) FROM {rows} GROUP BY 1")}
     return Stats(
         **dict(zip(Stats.__dataclass_fields__, map(int, totals), strict=False)),
         modalities=tuple(
