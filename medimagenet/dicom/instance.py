@@ -45,6 +45,8 @@ class InstanceHeader:
     def text(self, keyword: str) -> str:
         """A value as text, empty where absent."""
         value = self.values.get(keyword, "")
+        if isinstance(value, str):
+            return value
         return "\\".join(map(str, value)) if isinstance(value, list) else str(value)
 
     def texts(self, keyword: str) -> list[str]:

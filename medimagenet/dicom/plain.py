@@ -6,7 +6,7 @@ switch. So a rule here may be too strict, never too lax.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Plain = str | int | float | list[Any] | None
@@ -33,6 +33,7 @@ _PADDING = b" \0"
 _NUMBER = rb" *[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})? *"
 _is_text = re.compile(rb"[ -~]*").fullmatch
 _is_text_of_set = re.compile(rb"[ -~\x80-\xff]*").fullmatch
+_are_uids = re.compile(rb"[0-9A-Za-z.]+(?: [0-9A-Za-z.]+)*").fullmatch
 _is_decimals = re.compile(_NUMBER + rb"(?:\\" + _NUMBER + rb")*").fullmatch
 _is_integer = re.compile(rb" *[+-]?\d{1,9} *").fullmatch
 
@@ -104,6 +105,20 @@ def one_text(raw: bytes, codec: str = "ascii") -> str:
     if isinstance(value, list) or raw.startswith(b" "):
         raise OddValueError
     return str(value or "")
+
+
+def uid_texts(uids: Iterable[bytes]) -> list[str]:
+    """Several UIDs at once, each without its padding and not empty.
+
+    Raises
+    ------
+    OddValueError
+        One of them has other characters than digits, letters and points.
+    """
+    joined = b" ".join(uids)
+    if not _are_uids(joined):
+        raise OddValueError
+    return joined.decode("ascii").split(" ")
 
 
 def codec_of(raw: bytes) -> str:

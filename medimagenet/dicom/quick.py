@@ -18,7 +18,7 @@ from .extent import UNDEFINED_LENGTH, missing_native_pixels, missing_pixels
 from .instance import HASH_LENGTH, InstanceHeader
 from .locate import ABSENT, CUT, DONE, PREAMBLE, gather, scan_header, vr_number
 from .nested import DEEP_KEYWORDS, REFERENCE_KEYWORDS, REFERENCE_NAMES
-from .plain import CODECS, DECODERS, OddValueError, codec_of, one_text
+from .plain import CODECS, DECODERS, OddValueError, codec_of, one_text, uid_texts
 from .wanted import ELEMENTS, REFERENCES, ROI_NAME, SEGMENT_LABEL, TRACER
 
 FIRST_BLOCK = 8 * 1024  # bytes: holds most headers; 16 KiB takes 1.3 times as long to read
@@ -199,10 +199,10 @@ class _Sequences:
                 yield name, names
 
     def _references(self) -> dict[str, list[str]]:
-        found: tuple[dict[str, None], ...] = ({}, {}, {})
+        found: tuple[dict[bytes, None], ...] = ({}, {}, {})
         for keyword in REFERENCE_KEYWORDS:
             for _, which, start, stop in self._gather(keyword, _REFERENCES, deep=True)[0]:
-                uid = one_text(self._data[start:stop]) if which != ABSENT else ""
+                uid = self._data[start:stop].rstrip(b"\0 ") if which != ABSENT else b""
                 if uid:
                     found[which][uid] = None
-        return {name: list(uids) for name, uids in zip(REFERENCE_NAMES, found, strict=True) if uids}
+        return {name: uid_texts(uids) for name, uids in zip(REFERENCE_NAMES, found, strict=True) if uids}

@@ -19,7 +19,7 @@ from ..errors import SourceError
 from .instance import SCAN_KEYWORDS, FileProblem, InstanceHeader
 from .quick import QuickReader
 
-__all__ = ["SCAN_KEYWORDS", "FileProblem", "InstanceHeader", "read_header", "scan"]
+__all__ = ["SCAN_KEYWORDS", "FileProblem", "InstanceHeader", "read_header", "read_identity", "scan"]
 
 Progress = Callable[[int, int], None]
 Result = InstanceHeader | FileProblem
@@ -65,13 +65,14 @@ def scan(paths: Sequence[Path], *, jobs: int | None = None, progress: Progress |
     jobs = jobs if jobs is not None else _cpu_count()
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
-    reader = QuickReader()
+    reader, done = QuickReader(), 0
     for start in range(0, len(paths), _WINDOW):
         window = paths[start : start + _WINDOW]
         quick: list[InstanceHeader | None] = []
         for first in range(0, len(window), _BATCH):
-            quick += map(reader.read, window[first : first + _BATCH])
-            done = start + len(quick) - quick.count(None)
+            batch = [reader.read(path) for path in window[first : first + _BATCH]]
+            quick += batch
+            done += sum(header is not None for header in batch)
             if progress is not None:
                 progress(done, len(paths))
         rest = _read_rest([path for path, header in zip(window, quick, strict=True) if header is None], jobs)
@@ -97,11 +98,20 @@ def _read_batch(paths: Sequence[Path]) -> list[Result]:
     return [_read_by_pydicom(path) for path in paths]
 
 
+def read_identity(path: Path) -> tuple[str, str] | None:
+    """SeriesInstanceUID and SOPInstanceUID of a file that may be cut short; None where it does not hold both."""
+    identity: tuple[str, str] | None = _thorough().read_identity(path)
+    return identity
+
+
 def _read_by_pydicom(path: Path) -> Result:
-    """By name and not by import: most folders never need it."""
-    thorough: Any = importlib.import_module(".thorough", __package__)
-    result: Result = thorough.read_thoroughly(path)
+    result: Result = _thorough().read_thoroughly(path)
     return result
+
+
+def _thorough() -> Any:
+    """The module that loads pydicom, by name and not by import: most folders never need it."""
+    return importlib.import_module(".thorough", __package__)
 
 
 def _read_in_processes(batches: list[Sequence[Path]], jobs: int) -> Iterator[list[Result]]:

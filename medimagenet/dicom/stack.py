@@ -305,15 +305,17 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
     """`count` finite numbers, or None where the value is absent, of another length or not numbers."""
     if value is None:
         return None
-    items = [value] if isinstance(value, str | int | float) else list(value)
+    items = [value] if isinstance(value, str | int | float) else value
     try:
-        numbers = tuple(float(item) for item in items)
+        numbers = tuple(map(float, items))
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == count and all(map(isfinite, numbers)) else None
 
 
 def _whole(value: Any) -> int:
+    if isinstance(value, int):
+        return value
     numbers = _numbers(value, 1)
     return int(numbers[0]) if numbers else 0
 

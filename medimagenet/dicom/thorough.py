@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
+from pydicom.filereader import dcmread, read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
@@ -85,6 +85,17 @@ def read_thoroughly(path: Path | str) -> InstanceHeader | FileProblem:
             return _read_stream(path, stream)
     except OSError as error:
         return _problem(path, "unreadable_file", f"cannot be opened: {error.strerror or error}")
+
+
+def read_identity(path: Path) -> tuple[str, str] | None:
+    """SeriesInstanceUID and SOPInstanceUID of a file that may be cut short; None where it does not hold both."""
+    tags = ["SeriesInstanceUID", "SOPInstanceUID"]
+    try:
+        dataset = dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
+    except (InvalidDicomError, OSError, EOFError, ValueError, NotImplementedError):
+        return None  # cut inside the header: nothing says what it was
+    series, instance = (str(dataset.get(tag, "")) for tag in tags)
+    return (series, instance) if series and instance else None
 
 
 def _read_stream(path: Path, stream: BinaryIO) -> InstanceHeader | FileProblem:

@@ -9,10 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import pydicom
-from pydicom.errors import InvalidDicomError
-
-from ..dicom.scan import FileProblem
+from ..dicom.scan import FileProblem, read_identity
 from ..findings import Finding
 from .base import SeriesRecord
 from .grouping import Group
@@ -35,13 +32,8 @@ def cut_files(problems: Iterable[FileProblem]) -> list[CutFile]:
 
 
 def _identify(path: Path) -> CutFile | None:
-    tags = ["SeriesInstanceUID", "SOPInstanceUID"]
-    try:
-        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=True)
-    except (InvalidDicomError, OSError, EOFError, ValueError, NotImplementedError):
-        return None  # cut inside the header: nothing says what it was, and the report has it
-    uids = [str(dataset.get(tag, "")) for tag in tags]
-    return CutFile(path, *uids) if all(uids) else None
+    uids = read_identity(path)
+    return None if uids is None else CutFile(path, *uids)
 
 
 def with_damage(record: SeriesRecord, group: Group, cut: Sequence[CutFile]) -> SeriesRecord:

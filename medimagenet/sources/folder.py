@@ -115,18 +115,19 @@ def walk(folder: Path) -> tuple[list[Path], list[FileProblem]]:
             folders.clear()
             continue
         folders.sort()
-        for path in (Path(directory, name) for name in sorted(files)):
-            if _is_text(path):
-                paths.append(path)
+        is_text = _is_text(directory)
+        for name in sorted(files):
+            if is_text and _is_text(name):
+                paths.append(Path(directory, name))
             else:
-                problems.append(FileProblem(path, Finding(code="unreadable_file", message=_NOT_TEXT)))
+                problems.append(FileProblem(Path(directory, name), Finding(code="unreadable_file", message=_NOT_TEXT)))
     return paths, problems
 
 
-def _is_text(path: Path) -> bool:
-    """Whether a path can be written into a table. On Linux names are bytes, of any encoding."""
+def _is_text(name: str) -> bool:
+    """Whether a name can be written into a table. On Linux names are bytes, of any encoding."""
     try:
-        str(path).encode()
+        name.encode()
     except UnicodeEncodeError:
         return False
     return True

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pydicom
@@ -50,3 +52,18 @@ def test_a_process_that_is_killed_is_said(monkeypatch):
 def test_jobs_below_one():
     with pytest.raises(ValueError, match="got 0"):
         list(scan(PATHS, jobs=0))
+
+
+def test_a_folder_of_usual_files_loads_no_pydicom():
+    """Loading it takes as long as reading thousands of headers."""
+    usual = [get_testdata_file(name) for name in ("CT_small.dcm", "MR_small_implicit.dcm", "rtplan.dcm")]
+    program = f"""
+import sys
+from pathlib import Path
+from medimagenet.dicom.scan import scan
+import medimagenet.sources.folder
+assert all(header.series_uid for header in scan([Path(name) for name in {usual}]))
+print("pydicom" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
