@@ -73,16 +73,19 @@ class Rows:
         with self._cursor() as cursor:
             for number, table in enumerate(self.tables):
                 cursor.register(f"local_{number}", table)
-            parts = [f"SELECT * FROM local_{number}" for number in range(len(self.tables))]
-            parts += [series_query(PUBLIC)] if self.public is not None else []
-            where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-            cursor.execute(f"CREATE TEMP VIEW whole AS {' UNION ALL BY NAME '.join(parts)}")
-            for name in ("series", '"index"'):
-                cursor.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM whole{where}")
+            if self.tables:
+                cursor.execute(f"CREATE TEMP VIEW whole AS {self._whole()}")
+            if self.tables or conditions:
+                where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+                _create_views(cursor, f"SELECT * FROM whole{where}", "TEMP")
             relation = cursor.sql(query)
             if relation is None:
                 raise ValueError(f"query gives no rows; an index is not changed by queries: {query}")
             return take(relation)
+
+    def _whole(self) -> str:
+        parts = [f"SELECT * FROM local_{number}" for number in range(len(self.tables))]
+        return " UNION ALL BY NAME ".join(parts + ([series_query(PUBLIC)] if self.public is not None else []))
 
     def _cursor(self) -> Any:
         with self._lock:
@@ -102,7 +105,15 @@ class Rows:
                 _attach(connection, self.public)
             except duckdb.Error as error:
                 raise SourceError(f"{self.public} cannot be opened: {error}; remove it and try again") from error
+        if not self.tables:  # shared by all cursors: views made for each query take longer than finding one series
+            connection.execute(f"CREATE VIEW whole AS {self._whole()}")
+            _create_views(connection, "SELECT * FROM whole")
         return connection
+
+
+def _create_views(connection: Any, query: str, kind: str = "") -> None:
+    for name in ("series", '"index"'):
+        connection.execute(f"CREATE {kind} VIEW {name} AS {query}")
 
 
 def _attach(connection: Any, path: Path) -> None:

@@ -16,11 +16,11 @@ from medimagenet.index.schema import LATER_COLUMNS, SCHEMA
 SERIES = "1.3.6.1.4.1.32722.99.99.298991776521342375010861296712563382046"
 
 FIRST_ANSWER = """
-import json, resource, sys
+import json, sys
 from medimagenet import open_index
 rows = open_index().search(collection="nsclc_radiomics", modality="CT", annotated_by="RTSTRUCT").rows()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([len(rows), peak * (1 if sys.platform == "darwin" else 1024), sorted(sys.modules)]))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # ru_maxrss is also the parent's
+print(json.dumps([len(rows), 1024 * int(peak.split()[1]), sorted(sys.modules)]))
 """
 
 
