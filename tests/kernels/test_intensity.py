@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from medimagenet.kernels.intensity import count_not_finite, normalize_into, percentiles, statistics
+from medimagenet.kernels.intensity import BLOCK, count_not_finite, normalize_into, percentiles, statistics
 
 SMALL = [np.uint8, np.int8, np.uint16, np.int16]
 OTHER = [np.int32, np.float32, np.float64]
@@ -57,6 +57,27 @@ def test_statistics_of_whole_numbers_are_exact(values):
 def test_the_spread_of_large_values_is_not_lost():
     values = np.array([1e9, 1e9 + 1, 1e9 + 2])
     assert statistics(values).std == pytest.approx((2 / 3) ** 0.5, rel=1e-12)
+
+
+@pytest.mark.parametrize("voxels", [4 * BLOCK, 9 * BLOCK + 77])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+def test_large_images_are_summed_block_by_block(dtype, voxels):
+    """Bit for bit: constants in stores made before stay what they are."""
+    values = np.random.default_rng(2).normal(100, 500, voxels).astype(dtype)
+    if np.dtype(dtype).kind == "f":
+        values[::97], values[5::101] = np.nan, np.inf
+    finite = np.isfinite(values)
+    exact = np.where(finite, values.astype(np.float64), 0.0)
+
+    def total(numbers):
+        parts = [np.add.accumulate(numbers[start : start + BLOCK])[-1] for start in range(0, voxels, BLOCK)]
+        return np.add.accumulate(parts)[-1]
+
+    mean = total(exact) / finite.sum()
+    std = np.sqrt(total(np.where(finite, (exact - mean) ** 2, 0.0)) / finite.sum())
+    kept = exact[finite]
+    expected = (finite.sum(), (~finite).sum(), kept.min(), kept.max(), mean, std)
+    assert tuple(statistics(values)) == expected
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
