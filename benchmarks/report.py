@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
-AREAS = {"scan": "Index", "compile": "Compile"}
+AREAS = {"query": "Query", "scan": "Index", "compile": "Compile"}
 INTRODUCTION = """\
 # Benchmarks
 
