@@ -12,13 +12,15 @@ from . import measure
 OURS = "medimagenet"
 
 
-def options(description: str | None) -> argparse.Namespace:
-    """What every area's command line has."""
+def options(description: str | None, **counts: int) -> argparse.Namespace:
+    """What every area's command line has, and whole numbers of its own with their defaults."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder that holds sts/ and nsclc_radiomics/; default: synthetic")
     parser.add_argument("--json", type=Path, help="file for the results")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each program, in turn; the median counts")
     parser.add_argument("--peers", type=Path, default=Path(".venv-peers"), help="environment of the peers")
+    for name, default in counts.items():
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"default: {default}")
     return parser.parse_args()
 
 
