@@ -4,7 +4,7 @@
 #   make test       environment + the whole test suite
 #   make lint       ruff, mypy, import-linter
 #   make docs       build the documentation; a broken reference fails
-#   make bench      time index and compile (DATA=folder of DICOM) and write docs/benchmarks.md
+#   make bench      time us and other tools (DATA=folder of DICOM, AREAS=scan ...) and write docs/benchmarks.md
 #   make test-all   what takes minutes more: slow tests, kernels as plain Python, oldest dependencies
 #
 # VENV=folder puts the environment elsewhere, PYTHON=program chooses the Python that makes it.
@@ -15,6 +15,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 PROJECT := pyproject.toml constraints.txt
 DEMO_DIR ?= demo-output
+AREAS ?= query scan kernels compile loading
 RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c '$(RECENT_ENOUGH)' 2>/dev/null && echo $$p && break; done)
@@ -46,9 +47,9 @@ docs: $(VENV)/.has-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/.has-dev $(VENV)-peers/.has-peers
-	@echo; echo '== bench: index and compile$(if $(DATA), on $(DATA), on synthetic patients)'
-	$(BIN)/python -m benchmarks.scan $(if $(DATA),--data $(DATA)) --peers $(VENV)-peers --json benchmarks/results/scan.json
-	$(BIN)/python -m benchmarks.compile $(if $(DATA),--data $(DATA)) --peers $(VENV)-peers --json benchmarks/results/compile.json
+	@echo; echo '== bench: $(AREAS)$(if $(DATA), on $(DATA), on synthetic patients)'
+	@set -e; for area in $(AREAS); do echo "-- $$area"; $(BIN)/python -m benchmarks.$$area $(if $(DATA),--data $(DATA)) \
+		--peers $(VENV)-peers --json benchmarks/results/$$area.json; done
 	$(BIN)/python -m benchmarks.report
 
 test-all: test test-slow test-plain-python test-oldest

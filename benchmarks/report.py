@@ -19,16 +19,28 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
-AREAS = {"query": "Query", "scan": "Index", "compile": "Compile"}
+AREAS = {
+    "query": "Query",
+    "scan": "Index",
+    "decode": "Decode",
+    "rtstruct": "RTSTRUCT to mask",
+    "kernels": "Kernels",
+    "compile": "Compile",
+    "store": "Store",
+    "loading": "Loading",
+    "gpu": "GPU",
+}
 INTRODUCTION = """\
 # Benchmarks
 
 Made by `python -m benchmarks.report` from the files in `benchmarks/results`; `make bench DATA=DIR` makes those anew.
-Each area runs us and the peers on the same data, in fresh processes, interleaved, and first checks that all computed
-the same. Times are medians of wall time, start of the program included, files in the page cache. Memory is the largest
-sum over the process tree of proportional set sizes (shared pages count once), sampled every 20 ms in a run of its own.
-The first run of ours has an empty cache folder: it compiles the kernels that later runs load. Machines drift; the
-ratios are what to look at. A ratio says how many times our value the peer's is: above 1 we need less.
+Each area runs us and the peers on the same data, in turn, and first checks that all computed the same; figures are
+medians. A ratio says how many times our value the peer's is: above 1 we need less. Machines drift; the ratios are
+what to look at.
+
+Index and compile are whole programs: wall time from the start of the process to its end, files in the page cache.
+Memory is the largest sum over the process tree of proportional set sizes (shared pages count once), sampled every
+20 ms in a run of its own. Their first run has an empty cache folder: it compiles the kernels that later runs load.
 """
 
 
