@@ -20,6 +20,9 @@ from .measure import Contender
 AREA = "scan"
 PYDICOM = str(Path(__file__).parent / "peers" / "pydicom_index.py")
 GOAL = 1.0  # slower than no peer
+UID_ROOT, PATIENT = b"5.2.1.5168.1900.", b"STS_0"  # what the UIDs and patients of sts/ share
+COPIES = 6
+PIXELS = b"\xe0\x7f\x10\x00"  # tag of PixelData
 Series = set[tuple[str, str, int]]
 """UID, modality, number of instances."""
 
@@ -29,12 +32,29 @@ def main() -> None:
     imgtools = measure.imgtools(options.peers)
     results, notes = [], []
     with tempfile.TemporaryDirectory() as name, datasets(options.data, Path(name)) as found:
-        for dataset in found:
+        for dataset in [*found, *(_many(dataset, Path(name)) for dataset in found if dataset.name == "sts")]:
             results += _rows(dataset, Path(name), imgtools, options.rounds)
             notes.append(f"{dataset.name}: {dataset.about}; {dataset.files:,} files.")
     notes.append("All found the same series: UID, modality, number of instances.")
     extra = {} if imgtools is None else {"med-imagetools": measure.imgtools_version(imgtools)}
     rows.finish(AREA, results, notes, extra, options.json)
+
+
+def _many(sts: Dataset, work: Path) -> Dataset:
+    """10,000 files: the set with other UIDs and patients, again and again. Pixel data are holes: nobody reads them."""
+    folder = work / "many"
+    for path in sorted(path for path in sts.folder.rglob("*") if path.is_file()):
+        raw = path.read_bytes()
+        header = raw[: raw.index(PIXELS) + 12] if PIXELS in raw else raw
+        for copy in range(COPIES):
+            target = folder / f"{copy}" / path.relative_to(sts.folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            changed = header.replace(UID_ROOT, UID_ROOT[:-2] + b"%d." % copy).replace(PATIENT, b"STS_%d" % copy)
+            with target.open("wb") as file:
+                file.write(changed)
+                file.truncate(len(raw))
+    about = f"the sts set {COPIES} times over with other UIDs and patients, pixel data left out"
+    return Dataset(name="many", about=about, folder=folder, rois=sts.rois)
 
 
 def _rows(dataset: Dataset, work: Path, imgtools: str | None, rounds: int) -> list[dict]:
