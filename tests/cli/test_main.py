@@ -116,7 +116,8 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
 
 def test_interrupting_is_130_without_traceback(tmp_path):
     code = (
-        "import time, medimagenet.cli.doctor as d\n"
+        "import signal, time, medimagenet.cli.doctor as d\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # shells let background jobs ignore it
         "def wait(folder): print('ready', flush=True); time.sleep(30)\n"
         "d.examine = wait\n"
         "from medimagenet.cli.main import run; run()"
