@@ -21,7 +21,7 @@ from .nested import DEEP_KEYWORDS, REFERENCE_KEYWORDS, REFERENCE_NAMES
 from .plain import CODECS, DECODERS, OddValueError, codec_of, one_text, uid_texts
 from .wanted import ELEMENTS, REFERENCES, ROI_NAME, SEGMENT_LABEL, TRACER
 
-FIRST_BLOCK = 8 * 1024  # bytes: holds most headers; 16 KiB takes 1.3 times as long to read
+FIRST_BLOCK = 8 * 1024  # bytes: holds most headers
 GROWTH = 8  # times as much is read where that was not enough
 LARGEST = 64 << 20  # bytes; a header that is longer goes to pydicom, which reads piece by piece
 
