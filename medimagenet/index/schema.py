@@ -38,17 +38,18 @@ _TYPES = {
     "shape": pa.list_(pa.int32()),
     "spacing_mm": pa.list_(pa.float64()),
     "findings": pa.list_(_FINDING),
+    "checksums": _TEXTS,
 }
 
 SCHEMA = pa.schema([(field.name, _TYPES.get(field.name, pa.string())) for field in fields(SeriesRecord)])
 """One column per field of `SeriesRecord`, in that order; text unless it is a number or a list."""
 
-LATER_COLUMNS = ("analysis_result_id", "crdc_series_uuid")
+LATER_COLUMNS = ("analysis_result_id", "crdc_series_uuid", "file_format", "checksums", "agreement")
 """Columns that files of the present version may lack: they came after it, and older readers pass over them."""
 
 
 def complete(table: pa.Table) -> pa.Table:
-    """The table with all columns of `SCHEMA`, and no others; `LATER_COLUMNS` that it lacks are null.
+    """The table with all columns of `SCHEMA`, and no others; `LATER_COLUMNS` that it lacks are null, lists empty.
 
     Raises
     ------
@@ -57,7 +58,9 @@ def complete(table: pa.Table) -> pa.Table:
     """
     for name in LATER_COLUMNS:
         if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(len(table), SCHEMA.field(name).type))
+            kind = SCHEMA.field(name).type
+            absent = pa.array([[]] * len(table), kind) if pa.types.is_list(kind) else pa.nulls(len(table), kind)
+            table = table.append_column(name, absent)
     return table.select(SCHEMA.names).cast(SCHEMA)
 
 

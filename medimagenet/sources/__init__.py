@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .base import RemoteFile as RemoteFile
+    from .base import RemoteSource as RemoteSource
     from .base import SeriesRecord as SeriesRecord
     from .base import Source as Source
     from .folder import Folder as Folder
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Folder": "folder",
     "FolderScan": "folder",
+    "RemoteFile": "base",
+    "RemoteSource": "base",
     "SeriesRecord": "base",
     "Source": "base",
 }
@@ -23,6 +27,8 @@ _HOMES = {
 __all__ = [
     "Folder",
     "FolderScan",
+    "RemoteFile",
+    "RemoteSource",
     "SeriesRecord",
     "Source",
 ]

@@ -1,8 +1,11 @@
-"""What every source gives: one `SeriesRecord` per series, whose fields are the columns of the index."""
+"""What every source gives: one `SeriesRecord` per series, whose fields are the columns of the index.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+A source that data can be fetched from also says, as `RemoteFile`, what to ask for and what must be true of the answer.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from ..findings import Finding
 
@@ -79,6 +82,35 @@ class SeriesRecord:
     """Of the public index: which analysis made this object; None where it is original data."""
     crdc_series_uuid: str | None = None
     """Of the public index: names this series in this content, for ever."""
+    file_format: str | None = None
+    """"nifti"; None is DICOM."""
+    checksums: tuple[str, ...] = ()
+    """Of `files`, in their order, such as "md5:9e10..." or "sha256:..."; empty where the source gives none."""
+    agreement: str | None = None
+    """Address of the agreement that binds who uses these data; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """One answer of a server: how to ask for it, and what must be true of it."""
+
+    url: str
+    """https://, http://, s3:// or gs://."""
+    path: str = ""
+    """Where the file belongs below the folder of its series, with forward slashes. Of a package: below which folder."""
+    package: Literal["none", "zip", "tar", "multipart"] = "none"
+    """What the body is: the file itself, an archive of files, or multipart/related with one DICOM object per part."""
+    method: Literal["GET", "POST"] = "GET"
+    form: Mapping[str, str] = field(default_factory=dict)
+    """Fields of a POST."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Such as Accept; never credentials."""
+    size_bytes: int | None = None
+    """Of the body; None where the server does not say."""
+    checksum: str | None = None
+    """Of the body: "md5:...", "sha256:...", "crc32c:..." in hexadecimal."""
+    service: str = ""
+    """Whose rate limits and credentials apply, such as "idc", "tcia"; empty: the host's, without credentials."""
 
 
 class Source(Protocol):
@@ -89,4 +121,21 @@ class Source(Protocol):
 
     def series(self) -> Iterator[SeriesRecord]:
         """List the series, in an order that depends on nothing but the data."""
+        ...
+
+
+class RemoteSource(Protocol):
+    """Where series can be fetched from."""
+
+    name: str
+    """Value of the column `source`."""
+
+    def remote_files(self, row: Mapping[str, Any]) -> Iterable[RemoteFile]:
+        """Everything to ask for so that the series of this row of an index is here, whole.
+
+        Raises
+        ------
+        SourceError
+            The service cannot be asked, or does not have the series any more.
+        """
         ...

@@ -64,6 +64,8 @@ def series_query(database: str) -> str:
         "shape": "INTEGER[]",
         "spacing_mm": "DOUBLE[]",
         "orientation": "VARCHAR",
+        "file_format": "VARCHAR",
+        "agreement": "VARCHAR",
     }
     nulls = {name: f"CAST(NULL AS {kind}) AS {name}" for name, kind in unknown.items()}
     return f"""SELECT
@@ -74,7 +76,7 @@ def series_query(database: str) -> str:
         CAST([] AS VARCHAR[]) AS files, n_instances, size_bytes, crdc_series_uuid AS content_hash, license, doi,
         {nulls["referenced_series"]}, {nulls["referenced_instances"]}, {nulls["roi_names"]}, {nulls["shape"]},
         {nulls["spacing_mm"]}, {nulls["orientation"]}, CAST([] AS {_FINDINGS}) AS findings, analysis_result_id,
-        crdc_series_uuid
+        crdc_series_uuid, {nulls["file_format"]}, CAST([] AS VARCHAR[]) AS checksums, {nulls["agreement"]}
     FROM {database}.series"""
 
 
