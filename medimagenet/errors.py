@@ -4,6 +4,7 @@ A wrong argument is ``ValueError``; a world that is not as expected is one of th
 
     MedImageNetError
     ├── SourceError            an archive, a folder or a network did not give what was asked for
+    │   └── HttpError          a server answered that it will not; `status` says how
     ├── IndexFileError         an index file is missing, cut, of another format or empty
     ├── DicomError             a DICOM object cannot be decoded
     │   └── GeometryError      its slices do not form the volume that was asked for
@@ -27,6 +28,14 @@ class MedImageNetError(Exception):
 
 class SourceError(MedImageNetError):
     """An archive, a folder or a network did not give what was asked for."""
+
+
+class HttpError(SourceError):
+    """A server answered that it will not give what was asked for. `status` is its status code, such as 404."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class IndexFileError(MedImageNetError):
