@@ -166,6 +166,7 @@ class NbiaServer:
         self.descriptions: list[dict] = []
         self.carts: dict[str, list[str]] = {}
         self.nlst = nlst
+        self.only_csv = False  # getSeriesMetadata in its default form, whatever was asked for
         self.extra_nulls = False  # 1.2: value lists may hold one empty object
         self.requests: list[tuple[str, str, dict, dict]] = []
         self.tokens: dict[str, str] = {}
@@ -445,7 +446,7 @@ class _Answers:
         rows = [
             _series_row(one, "v4") | {"SliceThickness(mm)": one.values["SliceThickness(mm)"]} for one in found if one
         ]
-        return rows if form == "JSON" else _csv_text(rows)
+        return rows if form == "JSON" and not self.server.only_csv else _csv_text(rows)
 
     def getSeriesSize(self, version, values):
         one = self.server.find(values["SeriesInstanceUID"])
@@ -554,7 +555,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = values if name == "getSeriesMetadata" else {k: v for k, v in values.items() if k != "format"}
         found = function(version or "v2", asked)
         if isinstance(found, str):
-            self._send(200, found.encode(), "text/plain")
+            self._send(200, found.encode(), "text/csv" if name == "getSeriesMetadata" else "text/plain")
             return
         rows = [{k: v for k, v in row.items() if v is not None} for row in found]  # 1.2: nulls are left out
         if form and form.upper().startswith("CSV"):
@@ -569,7 +570,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if given not in (*allowed, "format"):
                     listed = ", ".join(allowed)
                     raise _RefusedError(400, f"Invalid query parameter: '{given}'. Allowed parameters are: [{listed}]")
-        missing = [one for one in REQUIRED.get(name, ()) if not values.get(one)]
+        needed = REQUIRED.get(name, ()) if version not in ("v1", "v2") else ()
+        missing = [one for one in needed if not values.get(one)]
         if missing:
             raise _RefusedError(400, f"Parameter {missing[0]} is required for this API call")
 
