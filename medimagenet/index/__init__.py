@@ -9,6 +9,7 @@ from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .build import index_directory as index_directory
+    from .build import index_source as index_source
     from .cohort import check_cohort as check_cohort
     from .collections import list_collections as list_collections
     from .samples import Sample as Sample
@@ -32,6 +33,7 @@ _HOMES = {
     "check_cohort": "cohort",
     "find_samples": "samples",
     "index_directory": "build",
+    "index_source": "build",
     "list_collections": "collections",
     "open_index": "table",
 }
@@ -47,6 +49,7 @@ __all__ = [
     "check_cohort",
     "find_samples",
     "index_directory",
+    "index_source",
     "list_collections",
     "open_index",
 ]

@@ -14,8 +14,17 @@ COLUMNS = ("path", "code", "severity", "message")
 
 def report_path(index_path: Path) -> Path:
     """X.report.csv for X.parquet."""
+    return _beside(index_path, ".report.csv")
+
+
+def files_path(index_path: Path) -> Path:
+    """X.files.parquet for X.parquet: what is known of the files of a folder, so that unchanged ones are not read."""
+    return _beside(index_path, ".files.parquet")
+
+
+def _beside(index_path: Path, ending: str) -> Path:
     name = index_path.stem if index_path.suffix == ".parquet" else index_path.name
-    return index_path.with_name(f"{name}.report.csv")
+    return index_path.with_name(f"{name}{ending}")
 
 
 def problem_row(problem: "FileProblem") -> dict[str, str]:

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import duckdb
 import pyarrow as pa
@@ -16,11 +16,14 @@ from ..sources.base import SeriesRecord
 from ..sources.idc import NAME, public_database
 from .html import html_table
 from .query import Filters, conditions_for
-from .report import format_report, read_report, report_path
+from .report import files_path, format_report, read_report, report_path
 from .rows import Rows
 from .samples import SampleSet, find_samples
 from .schema import INDEX_VERSION, METADATA_KEY, SCHEMA, complete, file_metadata, to_row
 from .stats import Stats, count_index
+
+if TYPE_CHECKING:
+    from ..sources.inventory import Inventory  # would load the scan of headers, which a query does not need
 
 _HTML_ROWS = 10
 _HTML_COLUMNS = ("collection_id", "PatientID", "Modality", "SeriesDescription", "n_instances", "size_bytes", "license")
@@ -52,6 +55,8 @@ class Index:
         self._rows = rows
         self._conditions = tuple(conditions)
         self._table = table
+        self.inventory: Inventory | None = None
+        """Of the index of a folder: its files, so that the next time those unchanged need not be read."""
         self.problems = [dict(problem) for problem in problems]
 
     @classmethod
@@ -85,7 +90,8 @@ class Index:
         path = Path(path)
         _check_file(path)
         try:
-            table = complete(pq.read_table(path))
+            with pq.ParquetFile(path) as file:  # read_table would import pandas where it is installed: half a second
+                table = complete(file.read())
         except (pa.ArrowException, OSError, KeyError) as error:
             raise IndexFileError(_damaged(path, error)) from error
         return cls(table, read_report(report_path(path)))
@@ -93,7 +99,8 @@ class Index:
     def write(self, path: Path | str) -> None:
         """Write a Parquet file and X.report.csv beside it, each whole or not at all.
 
-        An index that is there is replaced. The bytes depend on nothing but the rows.
+        Of the index of a folder there is X.files.parquet besides: what `index_directory` needs, to read only what has
+        changed. An index that is there is replaced. Its bytes depend on nothing but the rows.
 
         Raises
         ------
@@ -106,12 +113,13 @@ class Index:
         if path.exists():
             _refuse_foreign(path)
         table = self.table.replace_schema_metadata(file_metadata())
-        _write_whole(
-            {
-                report_path(path): lambda temporary: temporary.write_bytes(format_report(self.problems)),
-                path: lambda temporary: pq.write_table(table, temporary, compression="zstd"),
-            }
-        )
+        writers: dict[Path, Callable[[Path], object]] = {
+            report_path(path): lambda temporary: temporary.write_bytes(format_report(self.problems)),
+            path: lambda temporary: pq.write_table(table, temporary, compression="zstd"),
+        }
+        if self.inventory is not None:
+            writers[files_path(path)] = self.inventory.write
+        _write_whole(writers)
 
     def __len__(self) -> int:
         if self._table is not None:

@@ -4,7 +4,7 @@ Where the last slice of a stack is cut, the others still form an even stack, and
 right. A cut copy of a slice that is there intact does no harm.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,15 +25,9 @@ class CutFile(NamedTuple):
     sop_instance_uid: str
 
 
-def cut_files(problems: Iterable[FileProblem]) -> list[CutFile]:
-    """The files cut short that say which instance of which series they are."""
-    found = (_identify(problem.path) for problem in problems if problem.finding.code == "truncated_file")
-    return [cut for cut in found if cut is not None]
-
-
-def _identify(path: Path) -> CutFile | None:
-    uids = read_identity(path)
-    return None if uids is None else CutFile(path, *uids)
+def identify_cut(problem: FileProblem) -> tuple[str, str] | None:
+    """SeriesInstanceUID and SOPInstanceUID of a file cut short; None of other files, and where nothing tells."""
+    return read_identity(problem.path) if problem.finding.code == "truncated_file" else None
 
 
 def with_damage(record: SeriesRecord, group: Group, cut: Sequence[CutFile]) -> SeriesRecord:

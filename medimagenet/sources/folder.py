@@ -1,7 +1,7 @@
 """The user's own files: any folder layout, any file names, DICOM beside anything else."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from ..dicom.scan import FileProblem, InstanceHeader, Progress, scan
 from ..errors import SourceError
 from ..findings import Finding
 from .base import SeriesRecord
-from .damage import cut_files, with_damage
+from .damage import CutFile, identify_cut, with_damage
 from .grouping import Group, group_headers
+from .inventory import Entry, Inventory, Memory
 from .records import make_record
 from .references import Resolver
-
-_NOT_TEXT = "its name, or that of a folder, is not UTF-8 and cannot be in an index: rename it"
+from .walk import UNKNOWN, Paths, Stamp, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,8 @@ class FolderScan:
 
     records: tuple[SeriesRecord, ...]
     problems: tuple[FileProblem, ...]
+    inventory: Inventory
+    """What the next scan needs, to read only what has changed."""
 
 
 class Folder:
@@ -55,92 +57,80 @@ class Folder:
         """List the series, sorted by patient, study, modality, series and place."""
         yield from self.scan().records
 
-    def scan(self, *, jobs: int | None = None, progress: Progress | None = None) -> FolderScan:
-        """Read the header of every file below the folder.
+    def scan(
+        self, *, jobs: int | None = None, progress: Progress | None = None, before: Inventory | None = None
+    ) -> FolderScan:
+        """Read the header of every file below the folder that is new or has changed.
 
         Parameters
         ----------
         jobs
             Processes; the number of CPUs where None.
         progress
-            Called with the number of files done and of all files.
+            Called with the number of files done and of all files to be read.
+        before
+            What an earlier scan has noted.
 
         Raises
         ------
         SourceError
             There is no file, or none that is part of a DICOM series.
         """
-        paths, problems = walk(self.path)
-        if not paths and not problems:
+        inventory, unread, problems = _list(self.path, before)
+        if not len(inventory) and not unread and not problems:
             raise SourceError(f"{self.path} is empty: give a folder that holds DICOM files, at any depth")
-        headers: list[InstanceHeader] = []
-        for result in scan(paths, jobs=jobs, progress=progress):
-            if isinstance(result, FileProblem):
-                problems.append(result)
-            else:
-                headers.append(result)
-        if not headers:
+        for number, result in enumerate(scan(unread, jobs=jobs, progress=progress)):
+            inventory.add(*_entry(result, unread.stamp(number)))
+        problems += [entry.result for entry in inventory.problems() if isinstance(entry.result, FileProblem)]
+        uids = inventory.series_uids()
+        if not uids:
             raise SourceError(_nothing_found(self.path, problems))
-        return self._describe(headers, problems)
-
-    def _describe(self, headers: list[InstanceHeader], problems: list[FileProblem]) -> FolderScan:
-        groups = group_headers(headers)
-        resolver = Resolver(headers)
-        cut = cut_files(problems)
-        records = [
-            with_damage(make_record(group, resolver.resolve(group), self.path, **self._origin), group, cut)
-            for group in groups
-        ]
-        problems += [problem for group in groups for problem in _left_out(group)]
+        records, left_out = self._describe(inventory, uids)
         return FolderScan(
-            tuple(sorted(records, key=_order)), tuple(sorted(problems, key=lambda problem: str(problem.path)))
+            records=tuple(sorted(records, key=_order)),
+            problems=tuple(sorted([*problems, *left_out], key=lambda problem: str(problem.path))),
+            inventory=inventory,
         )
 
-
-def walk(folder: Path) -> tuple[list[Path], list[FileProblem]]:
-    """Every file below a folder, sorted by folder and name, and the folders that cannot be listed.
-
-    Links to folders are followed; a folder that is reached twice, also by a link to a parent, is entered once.
-    """
-    paths: list[Path] = []
-    problems: list[FileProblem] = []
-    seen: set[tuple[int, int]] = set()
-
-    def note(error: OSError) -> None:
-        message = f"folder cannot be listed: {error.strerror or error}"
-        problems.append(FileProblem(Path(error.filename), Finding(code="unreadable_file", message=message)))
-
-    for directory, folders, files in os.walk(folder, followlinks=True, onerror=note):
-        if not _enter(directory, seen):
-            folders.clear()
-            continue
-        folders.sort()
-        is_text = _is_text(directory)
-        for name in sorted(files):
-            if is_text and _is_text(name):
-                paths.append(Path(directory, name))
-            else:
-                problems.append(FileProblem(Path(directory, name), Finding(code="unreadable_file", message=_NOT_TEXT)))
-    return paths, problems
+    def _describe(self, inventory: Inventory, uids: Sequence[str]) -> tuple[list[SeriesRecord], list[FileProblem]]:
+        """Records, and files left out of them, of one series after the other, so that few headers are in memory."""
+        resolver = Resolver(inventory.object_headers())
+        cut = [CutFile(entry.result.path, *entry.identity) for entry in inventory.problems() if entry.identity]
+        for uid in inventory.object_series():  # what refers to another object may come before it
+            resolver.learn(inventory.headers(uid))
+        records: list[SeriesRecord] = []
+        left_out: list[FileProblem] = []
+        for uid in uids:
+            headers = inventory.headers(uid)
+            resolver.learn(headers)
+            for group in group_headers(headers):
+                record = make_record(group, resolver.resolve(group), self.path, **self._origin)
+                records.append(with_damage(record, group, cut))
+                left_out += _left_out(group)
+        return records, left_out
 
 
-def _is_text(name: str) -> bool:
-    """Whether a name can be written into a table. On Linux names are bytes, of any encoding."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _list(root: Path, before: Inventory | None) -> tuple[Inventory, Paths, list[FileProblem]]:
+    """What is known of the files below a folder, those that have to be read, and what cannot be listed."""
+    inventory, memory = Inventory(root), Memory(before)
+    unread, problems = Paths(), []
+    for found in walk(root):
+        if isinstance(found, FileProblem):
+            problems.append(found)
+        else:
+            unread.add(found.folder, memory.recall(found, inventory))
+    inventory.n_kept, inventory.n_read, inventory.n_gone = len(inventory), len(unread), memory.n_gone
+    return inventory, unread, problems
 
 
-def _enter(directory: str, seen: set[tuple[int, int]]) -> bool:
-    """Whether a folder is new, by what it is and not by its name."""
-    status = Path(directory).stat()
-    identity = status.st_dev, status.st_ino
-    if identity in seen:
-        return False
-    seen.add(identity)
-    return True
+def _entry(result: InstanceHeader | FileProblem, stamp: Stamp) -> tuple[str, Entry]:
+    """A folder, and what was read of a file in it."""
+    folder, _, name = str(result.path).rpartition(os.sep)
+    if isinstance(result, FileProblem):
+        return folder, Entry(name, stamp, result, identify_cut(result))
+    if result.size_bytes != stamp.size_bytes:  # it has changed since it was listed
+        stamp = Stamp(result.size_bytes, UNKNOWN)
+    return folder, Entry(name, stamp, result)
 
 
 def _left_out(group: Group) -> Iterator[FileProblem]:

@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..dicom.scan import InstanceHeader
 from ..findings import Finding
@@ -24,15 +28,43 @@ class References:
 
 
 class Resolver:
-    """Knows the series of those instances that objects refer to, and no others, so that it stays small."""
+    """Knows the series of those instances that objects refer to, and no others, in 12 bytes each.
 
-    def __init__(self, headers: Iterable[InstanceHeader]) -> None:
-        headers = list(headers)
-        wanted = {uid for header in headers if header.modality in SINGLE_OBJECTS for uid in _instances(header)}
-        self._series: dict[str, str] = {}
-        for header in headers:
-            if header.sop_instance_uid in wanted:
-                self._series[header.sop_instance_uid] = header.series_uid
+    They are known by a hash of 64 bits: of a million of them two have the same once in a hundred million folders.
+
+    Parameters
+    ----------
+    objects
+        Headers of the objects that will be resolved.
+    """
+
+    def __init__(self, objects: Iterable[InstanceHeader]) -> None:
+        wanted = (hash(uid) for header in objects for uid in _instances(header))
+        self._wanted = np.unique(np.fromiter(wanted, dtype=np.int64))
+        self._numbers = np.full(len(self._wanted), -1, dtype=np.int32)
+        self._series: list[str] = []
+
+    def learn(self, headers: Iterable[InstanceHeader]) -> None:
+        """Note the series of instances. Of two series with one instance the later one counts."""
+        for uid, found in groupby(headers, key=lambda header: header.series_uid):
+            places, hits = self._find(header.sop_instance_uid for header in found)
+            if hits.any():
+                self._numbers[places[hits]] = len(self._series)
+                self._series.append(uid)
+
+    def _find(self, uids: Iterable[str]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Where instances are among those wanted, and whether they are."""
+        hashes = np.fromiter((hash(uid) for uid in uids), dtype=np.int64)
+        places = np.searchsorted(self._wanted, hashes)
+        hits = np.zeros(len(hashes), dtype=np.bool_)
+        inside = places < len(self._wanted)
+        hits[inside] = self._wanted[places[inside]] == hashes[inside]
+        return places, hits
+
+    def _series_of(self, instances: list[str]) -> list[str | None]:
+        places, hits = self._find(instances)
+        numbers = [int(self._numbers[place]) if hit else -1 for place, hit in zip(places, hits, strict=True)]
+        return [self._series[number] if number >= 0 else None for number in numbers]
 
     def resolve(self, group: Group) -> References:
         """What the object of a group refers to; nothing for slices."""
@@ -41,9 +73,10 @@ class Resolver:
         if header.modality not in SINGLE_OBJECTS:
             return References(tuple(series))
         instances = _instances(header)
-        unresolved = [uid for uid in instances if uid not in self._series]
+        homes = self._series_of(instances)
+        unresolved = [uid for uid, home in zip(instances, homes, strict=True) if home is None]
         if not series:
-            series = list(dict.fromkeys(self._series[uid] for uid in instances if uid in self._series))
+            series = list(dict.fromkeys(home for home in homes if home is not None))
         if header.modality in BY_INSTANCE:
             return References(tuple(series), tuple(instances))
         if not series:

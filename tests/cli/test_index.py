@@ -1,8 +1,10 @@
 """`medimagenet index` against what was written into the folder."""
 
+import os
 from collections import Counter
 
 from medimagenet import open_index
+from medimagenet.synthetic import write_patients
 
 
 def test_table_for_people(chain):
@@ -33,3 +35,31 @@ def test_fail_on_findings_is_3_and_the_index_is_written(call, chain, tmp_path):
     assert answer.code == 3
     assert answer.err == "1 finding of severity error (--fail-on error): exit code 3\n"
     assert len(open_index(tmp_path / "y.parquet")) == 8
+
+
+def test_a_second_run_reads_what_has_changed(call, tmp_path):
+    folder, out = tmp_path / "dicom", tmp_path / "x.parquet"
+    truth = write_patients(folder, 1, size=(24, 24, 8), spacing=(14, 14, 28), jobs=1)[0]
+    for path in folder.rglob("*"):
+        os.utime(path, ns=(0, 0))
+    first = call("index", folder, "-o", out, "--json").document
+    n_files = first["files_read"]
+    assert (first["files_unchanged"], first["files_gone"]) == (0, 0)
+    written = out.read_bytes()
+    truth.paths["CT"][3].touch()
+    again = call("index", folder, "-o", out)
+    assert f"1 file read, {n_files - 1} unchanged\n" in again.out
+    assert out.read_bytes() == written
+    truth.paths["CT"][7].unlink()
+    document = call("index", folder, "-o", out, "--json").document
+    assert (document["files_read"], document["files_unchanged"], document["files_gone"]) == (1, n_files - 2, 1)
+    call("index", folder, "-o", tmp_path / "full.parquet")
+    assert (tmp_path / "full.parquet").read_bytes() == out.read_bytes() != written
+    assert call("index", folder, "-o", out, "--reread", "--json").document["files_read"] == n_files - 1
+
+
+def test_a_source_that_is_not_known(call, tmp_path):
+    answer = call("index", "tciaa:NSCLC", "-o", tmp_path / "x.parquet")
+    assert answer.code == 1
+    assert "no folder at tciaa:NSCLC, and no source 'tciaa': there are " in answer.err
+    assert not (tmp_path / "x.parquet").exists()

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from medimagenet.errors import SourceError
-from medimagenet.index import Index, find_samples, index_directory
+from medimagenet.index import Index, find_samples, index_directory, index_source
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +234,27 @@ def test_progress_and_origin(realdata):
 def test_an_empty_folder(tmp_path):
     with pytest.raises(SourceError, match="is empty"):
         index_directory(tmp_path)
+
+
+def test_only_what_has_changed_is_read_and_the_index_is_the_same(realdata, tmp_path):
+    shutil.copytree(realdata / "sts" / "STS_008", tmp_path / "a")  # keeps the times
+    path = tmp_path / "x.parquet"
+    first = index_directory(tmp_path / "a", jobs=1)
+    first.write(path)
+    images = sorted((tmp_path / "a" / "CT" / "image").iterdir())
+    images[4].rename(images[4].with_name("renamed.dcm"))
+    shutil.rmtree(tmp_path / "a" / "PET")
+    second = index_directory(tmp_path / "a", previous=path, jobs=1)
+    assert second.inventory.n_read == 1
+    assert second.inventory.n_kept + second.inventory.n_gone == first.inventory.n_read
+    full = index_directory(tmp_path / "a", jobs=1)
+    assert second.table.equals(full.table)
+    assert second.problems == full.problems
+    assert {row["Modality"] for row in second.rows()} < {row["Modality"] for row in first.rows()}
+
+
+def test_a_folder_as_a_source(realdata):
+    folder = realdata / "rtdose"
+    plain = index_directory(folder, jobs=1, license="CC0")
+    assert index_source(str(folder), jobs=1, license="CC0").table.equals(plain.table)
+    assert index_source(f"folder:{folder}", jobs=1, license="CC0").table.equals(plain.table)

@@ -5,7 +5,9 @@ from medimagenet.sources.references import MOST_UNRESOLVED, Resolver
 
 
 def resolve(header, *others):
-    return Resolver([header, *others]).resolve(Group((header,)))
+    resolver = Resolver([header])
+    resolver.learn([header, *others])
+    return resolver.resolve(Group((header,)))
 
 
 def test_series_that_are_named_are_taken_whether_here_or_not(make_header):
