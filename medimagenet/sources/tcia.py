@@ -153,7 +153,7 @@ class Tcia:
             message = f"the licence is named {name}, and its address is that of {short_license(None, address)}"
             findings = [*findings, Finding(code="license_conflict", message=message)]
         content = _digest(uid, count, size, row.get("MaxSubmissionTimestamp"))
-        texts = {column: row.get(key) for column, key in _TEXTS.items()}
+        texts: dict[str, Any] = {column: row.get(key) for column, key in _TEXTS.items()}
         texts["SOPClassUID"] = texts["SOPClassUID"] or tags.sop_class
         return SeriesRecord(
             **texts,

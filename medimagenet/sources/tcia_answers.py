@@ -216,5 +216,5 @@ def read_tags(rows: Iterable[Row]) -> ObjectTags:
     return ObjectTags(
         series=tuple(dict.fromkeys(series)),
         names=tuple(names),
-        **{name: value or None for name, value in own.items()},  # type: ignore[arg-type]  # texts, by name
+        **{name: value or None for name, value in own.items()},
     )
