@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,3 +160,60 @@ def make_small_sample(number: int) -> tuple[dict, dict]:
         "pt": {"array": pt, "grid": grid},
     }
     return arrays, {name: foreground_points(label[k]) for k, name in enumerate(("organ", "tumor"))}
+
+
+@pytest.fixture(scope="session")
+def idc_release():
+    """The module ``idc_release``: small releases of IDC's index, and a server that publishes them."""
+    spec = importlib.util.spec_from_file_location("idc_release", Path(__file__).with_name("idc_release.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def idc_tables(idc_release):
+    """Main tables and side indices of three collections, by name."""
+    tables = idc_release.main_tables()
+    return tables | idc_release.side_tables(tables["idc_index"].to_pylist())
+
+
+@pytest.fixture
+def small_idc(idc_release, idc_tables, tmp_path, monkeypatch):
+    """Version 25.0.5 of three collections, without side indices, as the installed package; its folder.
+
+    Cache and settings are the test's own, below `tmp_path`, and nothing was fetched.
+    """
+    from medimagenet.sources import idc, idc_versions
+
+    package = tmp_path / "package"
+    idc_release.write_tables(package, {name: idc_tables[name] for name in idc_release.MAIN}, "25.0.5")
+    for module in (idc, idc_versions):
+        monkeypatch.setattr(module, "installed_file", lambda table: package / f"{table}.parquet")
+        monkeypatch.setattr(module, "installed_version", lambda: "25.0.5")
+    monkeypatch.setenv("MEDIMAGENET_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MEDIMAGENET_CONFIG_DIR", str(tmp_path / "config"))
+    return package
+
+
+@pytest.fixture
+def idc_server(idc_release, tmp_path, monkeypatch):
+    """A server of IDC's releases with nothing published yet, which `update` asks."""
+    with idc_release.serve(tmp_path / "published") as server:
+        server.folder.mkdir()
+        monkeypatch.setenv("MEDIMAGENET_IDC_INDEX_URL", server.url)
+        yield server
+
+
+@pytest.fixture
+def with_sides(small_idc, idc_release, idc_tables):
+    """`small_idc` with all side indices, as if they had been fetched."""
+    from medimagenet.sources import idc_versions
+
+    folder = idc_versions.version_dir("25.0.5")
+    sides = {name: idc_tables[name] for name in idc_release.SIDES}
+    idc_release.write_tables(folder, sides, "25.0.5")
+    entries = {name: {"sha256": (folder / f"{name}.parquet.sha256").read_text().split()[0]} for name in sides}
+    idc_versions.write_json_whole(folder / "tables.json", {"version": "25.0.5", "tables": entries})
+    return folder

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from ..sources.base import SINGLE_OBJECTS
+from ..sources.idc_layout import TEXT_COLUMNS
 from .collections import collections_of_cancer
 from .licenses import license_matches
 from .links import ANNOTATIONS
-from .rows import Rows, quoted
+from .rows import PUBLIC, Rows, quoted
 
 Range = tuple[float | None, float | None]
 """Lowest and highest value, both included; None leaves a side open."""
@@ -58,7 +59,6 @@ _MODALITIES = SINGLE_OBJECTS | {
     *("CT", "MR", "PT", "NM", "US", "CR", "DX", "MG", "XA", "RF", "SM", "OT", "XC", "ANN", "OPT", "IVUS", "FUSION"),
 }
 _SEXES = {"MALE": "M", "FEMALE": "F", "OTHER": "O", "M": "M", "F": "F", "O": "O"}
-_TEXT_COLUMNS = ("SeriesDescription", "StudyDescription", "BodyPartExamined", "ManufacturerModelName", "collection_id")
 _AGE = (  # DICOM PS3.5 6.2, value representation AS: three digits and D, W, M or Y
     "(CASE WHEN regexp_full_match(PatientAge, '[0-9]+[DWMYdwmy]') THEN CAST(left(PatientAge, -1) AS DOUBLE) / "
     "CASE upper(right(PatientAge, 1)) WHEN 'Y' THEN 1 WHEN 'M' THEN 12 WHEN 'W' THEN 52.1775 ELSE 365.2425 END END)"
@@ -194,13 +194,21 @@ def _min_slices(rows: Rows, value: int) -> str:
 def _text(rows: Rows, value: str) -> str:
     if not isinstance(value, str) or not value.split():
         raise ValueError(f"text must be words to look for, got {value!r}")
-    return " AND ".join(f"({_contains(word)})" for word in value.split())
+    words = value.split()
+    parts = []
+    if rows.public is not None:
+        contains = " AND ".join(f"contains(text, {quoted(word.lower())})" for word in words)
+        parts.append(f"text_key IN (SELECT text_key FROM {PUBLIC}.texts WHERE {contains})")
+    if rows.tables:
+        own = " AND ".join(f"({_contains(word)})" for word in words)
+        parts.append(own if rows.public is None else f"(text_key IS NULL AND {own})")
+    return f"({' OR '.join(parts)})"
 
 
 def _contains(word: str) -> str:
     escaped = re.sub(r"([\\%_])", r"\\\1", word)
     pattern = quoted(f"%{escaped}%") + (" ESCAPE '\\'" if escaped != word else "")  # without it DuckDB is faster
-    return " OR ".join(f"{column} ILIKE {pattern}" for column in _TEXT_COLUMNS)
+    return " OR ".join(f"{column} ILIKE {pattern}" for column in TEXT_COLUMNS)
 
 
 def _annotations(rows: Rows, given: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """The rows that queries run on: tables in memory, the public index on disk, or both, behind one DuckDB connection."""
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,16 +12,20 @@ import pyarrow.compute as pc
 
 from ..errors import SourceError
 from ..sources.idc import CONFIG, VOCABULARY, build_database, series_query
+from ..sources.idc_layout import SIDE_COLUMNS
 from .schema import SCHEMA
 
 PUBLIC = "public_index"
 """Name of the attached database of the public index."""
 
+_COLUMNS = ", ".join(SCHEMA.names)
+
 
 class Rows:
     """Every row of an index. Any number of threads may ask.
 
-    In queries ``whole`` is all rows, and ``series`` (also called ``index``) those that meet the conditions.
+    In queries ``whole`` is all rows, and ``series`` (also called ``index``) those that meet the conditions. The side
+    indices that are here go by their own names, such as ``ct_index``.
 
     Parameters
     ----------
@@ -36,6 +41,8 @@ class Rows:
         self.schema = SCHEMA if public is not None or not tables else tables[0].schema
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._side_indices: frozenset[str] = frozenset()
+        self._values: dict[str, list[str]] = {}
 
     def __reduce__(self) -> tuple[type["Rows"], tuple[Any, ...]]:
         return type(self), (self.tables, self.public)
@@ -57,10 +64,23 @@ class Rows:
         return self._ask(query, conditions, lambda relation: relation.fetchall())
 
     def values(self, column: str) -> list[str]:
-        """The values of a text column, each once, sorted; quick for those in `VOCABULARY`."""
+        """The values of a text column or of its lists, each once, sorted; quick for those in `VOCABULARY`."""
+        if column not in self._values:
+            self._values[column] = self._find_values(column)
+        return self._values[column]
+
+    @property
+    def side_indices(self) -> frozenset[str]:
+        """The side indices of the public index that are here."""
+        with self._lock:
+            self._connected()
+        return self._side_indices
+
+    def _find_values(self, column: str) -> list[str]:
         found: set[str | None] = set()
         for table in self.tables:
-            found.update(pc.unique(table.column(column)).to_pylist())
+            values = table.column(column)
+            found.update(pc.unique(pc.list_flatten(values) if pa.types.is_list(values.type) else values).to_pylist())
         if self.public is not None:
             if column not in VOCABULARY:
                 raise ValueError(f"values are kept of {', '.join(VOCABULARY)}, not of {column!r}")
@@ -77,7 +97,8 @@ class Rows:
                 cursor.execute(f"CREATE TEMP VIEW whole AS {self._whole()}")
             if self.tables or conditions:
                 where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-                _create_views(cursor, f"SELECT * FROM whole{where}", "TEMP")
+                names = ("series", "index") if _INDEX.search(query) else ("series",)
+                _create_views(cursor, f"SELECT {self._columns()} FROM whole{where}", names, "TEMP")
             relation = cursor.sql(query)
             if relation is None:
                 raise ValueError(f"query gives no rows; an index is not changed by queries: {query}")
@@ -85,39 +106,55 @@ class Rows:
 
     def _whole(self) -> str:
         parts = [f"SELECT * FROM local_{number}" for number in range(len(self.tables))]
-        return " UNION ALL BY NAME ".join(parts + ([series_query(PUBLIC)] if self.public is not None else []))
+        if self.public is not None:
+            parts.append(series_query(PUBLIC, text_key=True))
+        return " UNION ALL BY NAME ".join(parts)
+
+    def _columns(self) -> str:
+        """Those of an index: the public one has one more, by which words are found."""
+        return "*" if self.public is None else _COLUMNS
 
     def _cursor(self) -> Any:
         with self._lock:
-            if self._connection is None:
-                self._connection = self._connect()
-            return self._connection.cursor()
+            return self._connected().cursor()
+
+    def _connected(self) -> Any:
+        """The connection that all cursors share. Called with the lock."""
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
 
     def _connect(self) -> Any:
-        connection = duckdb.connect(config=CONFIG)
         if self.public is None:
-            return connection
+            return duckdb.connect(config=CONFIG)
         try:
-            _attach(connection, self.public)
-        except duckdb.Error:  # cut or overwritten: it is only a cache, and is made again
+            return self._with_public(self.public)
+        except duckdb.Error:  # cut, overwritten or of other columns: it is only a cache, and is made again
             build_database(self.public)
             try:
-                _attach(connection, self.public)
+                return self._with_public(self.public)
             except duckdb.Error as error:
                 raise SourceError(f"{self.public} cannot be opened: {error}; remove it and try again") from error
+
+    def _with_public(self, path: Path) -> Any:
+        connection = duckdb.connect(config=CONFIG)
+        connection.execute(f"ATTACH {quoted(str(path))} AS {PUBLIC} (READ_ONLY)")
+        tables = f"SELECT table_name FROM duckdb_tables() WHERE database_name = '{PUBLIC}'"
+        self._side_indices = frozenset(name for (name,) in connection.execute(tables).fetchall()) & SIDE_COLUMNS.keys()
+        for name in self._side_indices:
+            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {PUBLIC}.{name}")
         if not self.tables:  # shared by all cursors: views made for each query take longer than finding one series
             connection.execute(f"CREATE VIEW whole AS {self._whole()}")
-            _create_views(connection, "SELECT * FROM whole")
+            _create_views(connection, f"SELECT {self._columns()} FROM whole")
         return connection
 
 
-def _create_views(connection: Any, query: str, kind: str = "") -> None:
-    for name in ("series", '"index"'):
-        connection.execute(f"CREATE {kind} VIEW {name} AS {query}")
+_INDEX = re.compile(r"\bindex\b", re.IGNORECASE)
 
 
-def _attach(connection: Any, path: Path) -> None:
-    connection.execute(f"ATTACH {quoted(str(path))} AS {PUBLIC} (READ_ONLY)")
+def _create_views(connection: Any, query: str, names: Sequence[str] = ("series", "index"), kind: str = "") -> None:
+    for name in names:
+        connection.execute(f'CREATE {kind} VIEW "{name}" AS {query}')
 
 
 def quoted(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from medimagenet.cli import search
 from medimagenet.index import open_index
-from medimagenet.sources import idc
+from medimagenet.sources import idc, idc_versions
 
 EXAMPLE = ("search", "--collection", "nsclc_radiomics", "--modality", "CT", "--annotated-by", "RTSTRUCT")
 
@@ -89,7 +89,7 @@ def test_wrong_usage(call, arguments, says):
 def test_first_use_is_told(call, tmp_path, monkeypatch):
     rows = next(pq.ParquetFile(idc.installed_file("idc_index")).iter_batches(50))
     pq.write_table(pa.Table.from_batches([rows]), tmp_path / "idc_index.parquet")
-    monkeypatch.setattr(idc, "installed_file", lambda name: tmp_path / f"{name}.parquet")
+    monkeypatch.setattr(idc_versions, "installed_file", lambda name: tmp_path / f"{name}.parquet")
     monkeypatch.setenv("MEDIMAGENET_CACHE_DIR", str(tmp_path / "cache"))
     answer = call("search", "--limit", 0, "--json")
     assert answer.document["stats"]["series"] == 50

@@ -12,7 +12,7 @@ from medimagenet.errors import SourceError
 from medimagenet.index import Index
 from medimagenet.index.rows import Rows, quoted
 from medimagenet.index.schema import SCHEMA
-from medimagenet.sources import idc
+from medimagenet.sources import idc, idc_versions
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def small_public(tmp_path, monkeypatch):
     """Database of a hundred public rows."""
     rows = pq.ParquetFile(idc.installed_file("idc_index")).iter_batches(100)
     pq.write_table(pa.Table.from_batches([next(rows)]), tmp_path / "idc_index.parquet")
-    monkeypatch.setattr(idc, "installed_file", lambda name: tmp_path / f"{name}.parquet")
+    monkeypatch.setattr(idc_versions, "installed_file", lambda name: tmp_path / f"{name}.parquet")
     return idc.build_database(tmp_path / "x" / "it's.duckdb")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from medimagenet.errors import SourceError
 from medimagenet.index.schema import SCHEMA
-from medimagenet.sources import idc
+from medimagenet.sources import idc, idc_versions
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def raw() -> pa.Table:
 def small(raw, tmp_path, monkeypatch):
     """An installed index of those rows, and a cache of its own."""
     pq.write_table(raw, tmp_path / "idc_index.parquet")
-    monkeypatch.setattr(idc, "installed_file", lambda table: tmp_path / f"{table}.parquet")
+    monkeypatch.setattr(idc_versions, "installed_file", lambda table: tmp_path / f"{table}.parquet")
     monkeypatch.setenv("MEDIMAGENET_CACHE_DIR", str(tmp_path / "cache"))
     return tmp_path
 
@@ -61,9 +61,10 @@ def test_every_row_says_what_the_file_says(small, raw):
         assert row["roi_names"] is row["referenced_series"] is row["SliceThickness"] is None
 
 
-def test_collections_lie_together(small):
-    collections = rows_of(idc.public_database()).column("collection_id").to_pylist()
-    assert collections == sorted(collections)
+def test_modalities_and_in_them_collections_lie_together(small):
+    table = rows_of(idc.public_database())
+    places = list(zip(table.column("Modality").to_pylist(), table.column("collection_id").to_pylist(), strict=True))
+    assert places == sorted(places)
 
 
 def test_vocabulary_counts_what_is_there(small, raw):
@@ -76,7 +77,7 @@ def test_vocabulary_counts_what_is_there(small, raw):
 def test_it_is_made_once_and_progress_is_told(small):
     steps = []
     path = idc.public_database(lambda done, total: steps.append((done, total)))
-    assert steps == [(k, 4) for k in range(5)]
+    assert steps == [(k, 7) for k in range(8)]
     before = path.stat().st_mtime_ns
     assert idc.public_database(lambda done, total: steps.append("again")) == path
     assert path.stat().st_mtime_ns == before
@@ -109,7 +110,7 @@ def test_a_cache_that_cannot_be_written(small, monkeypatch):
 
 
 def test_a_package_that_is_not_there(monkeypatch):
-    monkeypatch.setattr(idc, "DISTRIBUTION", "no-such-distribution")
+    monkeypatch.setattr(idc_versions, "DISTRIBUTION", "no-such-distribution")
     with pytest.raises(SourceError, match="pip install no-such-distribution"):
         idc.installed_version()
 
