@@ -49,6 +49,9 @@ SEVERITY: dict[str, Severity] = {
     "other_image": Severity.INFO,
     # what a source says of its data
     "license_conflict": Severity.WARNING,
+    "layout_disagrees": Severity.WARNING,
+    "localizer": Severity.ERROR,
+    "packed_files": Severity.ERROR,
     # geometry of a stack (tolerances: IDC's volume_geometry_index)
     "missing_slices": Severity.ERROR,
     "duplicate_slices": Severity.ERROR,

@@ -95,10 +95,12 @@ def index_source(
         raise SourceError(
             f"no folder at {target}, and no source {named['name']!r}: there are {', '.join(source_names())}"
         )
-    records = list(_with_origin(listed_source(named["name"], named["argument"]), origin))
+    source = listed_source(named["name"], named["argument"])
+    records = list(_with_origin(source, origin))
     if not records:
         raise SourceError(f"{target} has no series that it lets us see")
-    return Index.from_records(link_records(records))
+    problems = getattr(source, "problems", ())  # of sources that look at files
+    return Index.from_records(link_records(records), [problem_row(problem) for problem in problems])
 
 
 def _with_origin(source: Source, origin: dict[str, str | None]) -> Iterator[SeriesRecord]:

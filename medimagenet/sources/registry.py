@@ -28,6 +28,7 @@ GROUP = "medimagenet.sources"
 
 SOURCES = {
     "folder": "medimagenet.sources.folder:Folder",
+    "nmdid": "medimagenet.sources.nmdid:Nmdid",
     "tcia": "medimagenet.sources.tcia:Tcia",
 }
 """Name -> module:class. These names cannot be taken by another package."""
