@@ -39,6 +39,7 @@ SEVERITY: dict[str, Severity] = {
     "mixed_frame_of_reference": Severity.ERROR,
     "dangling_reference": Severity.WARNING,
     "no_reference": Severity.WARNING,
+    "header_not_given": Severity.WARNING,
     "referenced_by_frame": Severity.WARNING,
     "reference_mismatch": Severity.WARNING,
     "several_series_referenced": Severity.INFO,

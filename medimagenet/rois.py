@@ -12,6 +12,9 @@ from typing import Literal
 Several = Literal["merge", "first"]
 """When one class matches several regions: their union, or the region that the earliest pattern matches."""
 
+SeveralInMask = Literal["merge", "first", "separate"]
+"""As `Several`, or each region in a channel of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class RoiMatch:

@@ -1,4 +1,4 @@
-"""Volume, Mask, Case: arrays with a `Grid`, names and findings, and their ways to and from other libraries.
+"""Volume, Mask, FractionalMask, Case: arrays with a `Grid`, names, findings; their ways to and from other libraries.
 
 Arrays are (Z, Y, X), masks (C, Z, Y, X) with one channel per region, so that overlapping regions all survive.
 """
@@ -165,6 +165,50 @@ class Mask:
         """A NIfTI image, uint8, axes x, y, z, C (C left out where there is one region)."""
         array = self.array.astype(np.uint8)
         return _to_nibabel(array[0] if len(array) == 1 else array, self.grid)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FractionalMask:
+    """Named regions on a grid, one channel each: the share of each voxel that a region takes.
+
+    Raises
+    ------
+    ValueError
+        The array is not float32, not (C, Z, Y, X) on the grid, or has another number of channels than names.
+    """
+
+    array: NDArray[np.float32]
+    """(C, Z, Y, X), 0 to 1."""
+    grid: Grid
+    names: tuple[str, ...]
+    """Per channel, as the file or the recipe has them."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """DICOM keywords of the object the mask comes from."""
+    findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_shape("mask", self.array, self.grid, ndims=(4,))
+        if self.array.dtype != np.float32:
+            raise ValueError(f"fractional mask array must be float32, one channel per region, got {self.array.dtype}")
+        if len(self.names) != len(self.array):
+            raise ValueError(f"mask has {len(self.array)} channels but {len(self.names)} names: {self.names}")
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        """(Z, Y, X) of one region, by name."""
+        if name not in self.names:
+            raise KeyError(f"no region {name!r}; there are {', '.join(self.names)}")
+        channel: NDArray[np.float32] = self.array[self.names.index(name)]
+        return channel
+
+    def volumes_mm3(self) -> dict[str, float]:
+        """Volume of each region in mm³: the sum of its shares times the volume of a voxel."""
+        voxel = float(np.prod(self.grid.spacing))
+        sums = (float(channel.sum(dtype=np.float64)) for channel in self.array)
+        return {name: total * voxel for name, total in zip(self.names, sums, strict=True)}
+
+    def to_mask(self, threshold: float = 0.5) -> Mask:
+        """The voxels of which a region takes at least `threshold`."""
+        return Mask(self.array >= np.float32(threshold), self.grid, self.names, self.metadata, self.findings)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

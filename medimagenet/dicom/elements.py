@@ -133,12 +133,13 @@ class Elements:
         return _parse_slowly(self.value(row), offset, self.path)
 
 
-def read_elements(path: Path, *, header_only: bool = False) -> Elements:
+def read_elements(path: Path, *, header_only: bool = False, sequences: NDArray[np.int64] = SEQUENCES) -> Elements:
     """The elements of a file.
 
     Parameters
     ----------
     header_only : read no more than is needed to reach PixelData (7FE0,0010), whose row is then the last one
+    sequences : tags of the sequences whose items are wanted
 
     Raises
     ------
@@ -148,12 +149,12 @@ def read_elements(path: Path, *, header_only: bool = False) -> Elements:
     try:
         with path.open("rb") as file:
             data = file.read(HEADER_BYTES) if header_only else file.read()
-            elements, reached = _walk_bytes(path, data)
+            elements, reached = _walk_bytes(path, data, sequences)
             if elements is None and reached == _CUT and header_only:
-                elements, _ = _walk_bytes(path, data + file.read())
+                elements, _ = _walk_bytes(path, data + file.read(), sequences)
     except OSError as error:
         raise DicomError(f"cannot read {path.name}: {error.strerror}") from error
-    return elements if elements is not None else _through_pydicom(path)
+    return elements if elements is not None else _through_pydicom(path, sequences)
 
 
 def read_dataset(path: Path, *, stop_before_pixels: bool = False) -> pydicom.Dataset:
@@ -175,24 +176,24 @@ def read_dataset(path: Path, *, stop_before_pixels: bool = False) -> pydicom.Dat
     return dataset
 
 
-def _walk_bytes(path: Path, data: bytes) -> tuple[Elements | None, int]:
+def _walk_bytes(path: Path, data: bytes, sequences: NDArray[np.int64]) -> tuple[Elements | None, int]:
     """Elements of the file, None where this walk cannot read it, and how the walk ended."""
     if data[128:PREAMBLE] != b"DICM":
         return None, _ODD
     array = np.frombuffer(data, dtype=np.uint8)
     rows = np.empty((len(data) // 8 + 1, 4), dtype=np.int64)
-    count, start, reached = _walk(array, PREAMBLE, True, 2, SEQUENCES, rows)
+    count, start, reached = _walk(array, PREAMBLE, True, 2, sequences, rows)
     meta = Elements(path, data, rows[:count].tolist(), "", True)
     syntax = meta.text(meta.fields().get(TRANSFER_SYNTAX))
     if reached != _DONE or syntax is None or syntax in (DEFLATED, BIG_ENDIAN):
         return None, reached if reached == _CUT else _ODD
-    count, _, reached = _walk(array, start, syntax != IMPLICIT_LITTLE, 0xFFFF, SEQUENCES, rows)
+    count, _, reached = _walk(array, start, syntax != IMPLICIT_LITTLE, 0xFFFF, sequences, rows)
     if reached != _DONE:
         return None, reached
     return Elements(path, data, rows[:count].tolist(), syntax, True), reached
 
 
-def _through_pydicom(path: Path) -> Elements:
+def _through_pydicom(path: Path, sequences: NDArray[np.int64]) -> Elements:
     """The elements of a file that the walk cannot read. Its pixels stay where they are."""
     dataset = read_dataset(path, stop_before_pixels=True)
     syntax = str(getattr(dataset.file_meta, "TransferSyntaxUID", IMPLICIT_LITTLE))
@@ -206,7 +207,7 @@ def _through_pydicom(path: Path) -> Elements:
         raise DicomError(f"{path.name} has a header that cannot be read: {error}") from error
     data = buffer.getvalue()
     rows = np.empty((len(data) // 8 + 1, 4), dtype=np.int64)
-    count, _, reached = _walk(np.frombuffer(data, dtype=np.uint8), 0, True, 0xFFFF, SEQUENCES, rows)
+    count, _, reached = _walk(np.frombuffer(data, dtype=np.uint8), 0, True, 0xFFFF, sequences, rows)
     if reached != _DONE:
         raise DicomError(f"{path.name} has a header that breaks off after {count} elements")
     return Elements(path, data, rows[:count].tolist(), syntax, False)

@@ -4,11 +4,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
-from medimagenet.dicom import read_mask, read_series
+from medimagenet.dicom import read_mask, read_series, read_structures
 from medimagenet.dicom.mask import read_regions
 from medimagenet.errors import DicomError
 from medimagenet.geometry import Grid
+from medimagenet.kernels.rasterize import unpack_region
+from medimagenet.volume import Volume
 
 GRID = Grid((10, 8, 3))
 
@@ -56,6 +59,88 @@ def test_an_image_holds_no_regions(write_series):
         read_regions(path)
 
 
+def test_each_region_of_a_class_by_itself(structures):
+    mask = read_mask(structures, GRID, {"tumour": ["gtv.*"], "liver": ["liver"]}, several="separate")
+    assert mask.names == ("tumour: GTV left", "tumour: GTV right", "liver")
+    np.testing.assert_array_equal(mask.array[:2], read_mask(structures, GRID).array[:2])
+
+
+def test_a_class_that_matches_nothing(structures):
+    wanted = {"liver": ["liver"], "heart": ["heart"]}
+    skipped = read_mask(structures, GRID, wanted, absent="skip")
+    assert (skipped.names, [f.code for f in skipped.findings]) == (("heart",), ["roi_matches_nothing"])
+    with pytest.raises(DicomError, match=r"RS\.dcm: class 'liver' matches no region; there are 'GTV left'"):
+        read_mask(structures, GRID, wanted, absent="fail")
+
+
+def test_contours_need_a_grid(structures):
+    with pytest.raises(ValueError, match="give the image or the grid as reference"):
+        read_mask(structures)
+
+
+def test_shares_of_voxels(structures, write_rtstruct):
+    mask = read_mask(structures, GRID, {"tumour": ["gtv.*"], "heart": ["heart"]}, fractional=True)
+    assert mask.array.dtype == np.float32
+    left, right, heart = read_mask(structures, GRID).array
+    np.testing.assert_array_equal(mask.array, np.stack([left | right, heart]))
+    triangle = write_rtstruct({(1, "t"): [[(0.5, 0.5, 1), (5.5, 0.5, 1), (0.5, 3.5, 1)]]}, name="t.dcm")
+    share = read_mask(triangle, GRID, fractional=True)
+    assert share.volumes_mm3()["t"] == pytest.approx(7.5)
+    assert share["t"][1, 1, 1] == 1
+    assert share["t"][1, 1, 5] == pytest.approx(0.5 * 1 * 0.6)
+    with pytest.raises(ValueError, match="no exact shares"):
+        read_mask(triangle, GRID, fractional=True, between="interpolate")
+
+
+def image_of(series, frame):
+    return Volume(np.zeros(GRID.shape), GRID, metadata={"SeriesInstanceUID": series, "FrameOfReferenceUID": frame})
+
+
+def referring(series, frames):
+    def change(dataset):
+        dataset.ReferencedFrameOfReferenceSequence = []
+        for frame in frames:
+            item, study = Dataset(), Dataset()
+            study.RTReferencedSeriesSequence = [Dataset() for _ in series]
+            for entry, uid in zip(study.RTReferencedSeriesSequence, series, strict=True):
+                entry.SeriesInstanceUID = uid
+            item.FrameOfReferenceUID, item.RTReferencedStudySequence = frame, [study]
+            dataset.ReferencedFrameOfReferenceSequence.append(item)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("series", "frames", "expected"),
+    [
+        (["1.1"], ["9.1"], []),
+        ([], ["9.1"], []),
+        (["1.1"], [], []),
+        (["1.1", "1.2"], ["9.1"], ["several_series_referenced"]),
+        (["1.2"], ["9.1"], ["referenced_by_frame"]),
+        (["1.1"], ["9.2"], ["frame_of_reference_differs"]),
+        (["1.2"], ["9.2"], ["wrong_image"]),
+    ],
+)
+def test_whether_regions_belong_to_the_image(write_rtstruct, series, frames, expected):
+    path = write_rtstruct({(1, "a"): [square(0, 3, 0, 3, 0)]}, change=referring(series, frames))
+    mask = read_mask(path, image_of("1.1", "9.1"))
+    assert [finding.code for finding in mask.findings] == expected
+    assert mask.array.sum() == 16
+    assert read_mask(path, GRID).findings == ()
+
+
+def test_a_region_of_another_frame_of_reference_is_left_empty(write_rtstruct):
+    def change(dataset):
+        for item, frame in zip(dataset.StructureSetROISequence, ("9.1", "9.2"), strict=True):
+            item.ReferencedFrameOfReferenceUID = frame
+
+    box = [square(0, 3, 0, 3, 0)]
+    mask = read_mask(write_rtstruct({(1, "here"): box, (2, "there"): box}, change=change), image_of("1.1", "9.1"))
+    assert mask.array.sum(axis=(1, 2, 3)).tolist() == [16, 0]
+    assert [(f.code, f.numbers) for f in mask.findings] == [("roi_in_other_frame", {"roi": "there"})]
+
+
 @pytest.mark.realdata
 def test_nested_contours_of_a_mock(realdata):
     folder = realdata / "rtstruct" / "rt_utils_mock"
@@ -75,5 +160,11 @@ def test_real_lungs(realdata, tmp_path):
     assert mask.names == ("GTV-1", "Spinal-Cord", "Lung-Left", "Lung-Right")
     assert mask["Lung-Left"].sum() == 795_750
     assert mask["Lung-Right"].sum() == 1_036_805
-    lungs = read_mask(path, volume, {"lungs": ["lung.*"]})
+    assert {finding.code for finding in mask.findings} == {"contour_fills_nothing"}
+    packed, findings = read_structures(path).fill_packed(volume.grid, parallel=True)
+    assert packed.shape == (1, *volume.grid.shape)
+    assert findings == list(mask.findings)
+    for number, channel in enumerate(mask.array):
+        np.testing.assert_array_equal(unpack_region(packed, number), channel)
+    lungs = read_mask(path, volume, {"lungs": ["lung.*"]}, parallel=True)
     np.testing.assert_array_equal(lungs.array[0], mask["Lung-Left"] | mask["Lung-Right"])

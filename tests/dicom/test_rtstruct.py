@@ -103,6 +103,20 @@ def test_a_contour_across_the_slices_is_found_and_left_out(write_rtstruct):
     assert masks["a"].sum() == 4
 
 
+def test_numbers_that_do_not_fit_are_found(write_rtstruct):
+    path = write_rtstruct(
+        {(1, "a"): [box(0, 1, 0, 1, 0)], (2, "b"): []}, extra_contours=[((9, ""), [box(0, 1, 0, 1, 1)])]
+    )
+    (finding,) = read_structures(path).findings
+    assert (finding.code, finding.numbers) == ("contour_without_region", {"contours": 1, "numbers": [9]})
+
+    def repeat(dataset):
+        dataset.StructureSetROISequence[1].ROINumber = 1
+
+    (finding,) = read_structures(write_rtstruct({(1, "a"): [box(0, 1, 0, 1, 0)], (2, "b"): []}, change=repeat)).findings
+    assert (finding.code, finding.numbers) == ("roi_number_repeated", {"number": 1, "regions": 2})
+
+
 def test_slices_of_any_orientation(write_rtstruct):
     cosines, sines = np.cos(0.4), np.sin(0.4)
     turned = Grid((30, 20, 5), (0.75, 0.5, 3.0), (1, 2, 3), ((cosines, 0, -sines), (0, 1, 0), (sines, 0, cosines)))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medimagenet.kernels.rasterize import fill_contours, fill_planes
+from medimagenet.kernels.rasterize import fill_contours, fill_planes, fill_regions, unpack_region
 
 SHAPE = (12, 16)
 eighths = st.integers(-16, 144).map(lambda n: n / 8)  # often on a voxel centre, where ties are decided
@@ -80,3 +80,33 @@ def test_wrong_contours_are_refused_with_their_value():
         fill_planes(triangle, np.array([0, 3]), np.array([1]), mask)
     with pytest.raises(ValueError, match=r"divide 3 vertices into 1 contours, got \[0 2\]"):
         fill_planes(triangle, np.array([0, 2]), np.array([0]), mask)
+
+
+def many_regions():
+    random = np.random.default_rng(0)
+    contours = [random.uniform(-3, 18, (random.integers(3, 12), 2)) for _ in range(60)]
+    starts = np.cumsum([0, *map(len, contours)])
+    return np.concatenate(contours), starts, random.integers(0, 7, 60), random.integers(0, 11, 60)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_regions_are_filled_each_by_itself_as_channels_and_as_bits(parallel):
+    vertices, starts, planes, regions = many_regions()
+    channels = np.zeros((11, 7, *SHAPE), dtype=bool)
+    counts = fill_regions(vertices, starts, planes, regions, channels, parallel=parallel)
+    packed = np.zeros((2, 7, *SHAPE), dtype=np.uint8)
+    packed_counts = fill_regions(vertices, starts, planes, regions, packed, parallel=parallel)
+    np.testing.assert_array_equal(counts, packed_counts)
+    for region in range(11):
+        alone = np.zeros((7, *SHAPE), dtype=bool)
+        for k in np.flatnonzero(regions == region):
+            alone[planes[k]] ^= fill_exactly(vertices[starts[k] : starts[k + 1]])
+        np.testing.assert_array_equal(channels[region], alone)
+        np.testing.assert_array_equal(unpack_region(packed, region), alone)
+    assert not (packed[1] >> 3).any()
+
+
+def test_a_region_without_a_channel_is_refused():
+    vertices, starts, planes, regions = many_regions()
+    with pytest.raises(ValueError, match="one of 8 for each of 60 contours"):
+        fill_regions(vertices, starts, planes, regions, np.zeros((1, 7, *SHAPE), dtype=np.uint8))

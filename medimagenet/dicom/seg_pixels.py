@@ -1,0 +1,107 @@
+"""Pixels of a SEG, frame by frame: bits are unpacked when their frame is asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.encaps import generate_frames
+
+from ..errors import DicomError
+from .elements import PIXEL_DATA, Elements, read_dataset
+from .pixels import NATIVE, decode_frames
+
+RLE = "1.2.840.10008.1.2.5"
+_RLE_HEADER = 64  # bytes: how many segments there are, and where each begins, 32 bit little endian (PS3.5 G.5)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentPixels:
+    """The frames of a segmentation: bits of one long string, or an array."""
+
+    shape: tuple[int, int, int]
+    """Frames, rows, columns."""
+    data: NDArray[Any]
+    """(frames, rows, columns), or (bytes,) uint8 of which each bit is a pixel, the lowest first (PS3.5 8.1.1)."""
+
+    def __getitem__(self, number: int) -> NDArray[Any]:
+        """(rows, columns) of one frame; not to be changed. The bits of frames follow each other without a gap."""
+        if self.data.ndim == 3:
+            frame: NDArray[Any] = self.data[number]
+            return frame
+        count = self.shape[1] * self.shape[2]
+        first, skipped = divmod(number * count, 8)
+        packed = self.data[first : -(-(number + 1) * count // 8)]
+        return np.unpackbits(packed, bitorder="little")[skipped : skipped + count].reshape(self.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[number] for number in range(len(self)))
+
+
+def read_pixels(path: Path, elements: Elements, shape: tuple[int, int, int], bits: int) -> SegmentPixels:
+    """The pixels of a file whose header is known.
+
+    Raises
+    ------
+    DicomError
+        They are absent, cut short, or no decoder reads them.
+    """
+    row = elements.fields().get(PIXEL_DATA)
+    if bits == 1 and elements.of_file and elements.transfer_syntax in NATIVE and row is not None:
+        return SegmentPixels(shape, _map_bits(path, elements.rows[row], shape))
+    dataset = read_dataset(path)
+    if bits == 1 and elements.transfer_syntax == RLE and "PixelData" in dataset:
+        return SegmentPixels(shape, _unpack_runs(dataset, shape, path.name))
+    frames = decode_frames(dataset, path.name)
+    frames = frames if frames.ndim == 3 else frames[np.newaxis]
+    return SegmentPixels((len(frames), frames.shape[1], frames.shape[2]), frames)
+
+
+def _map_bits(path: Path, row: list[int], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The bytes of the pixels, mapped: only those that are looked at are read."""
+    _, offset, length, _ = row
+    needed = -(-int(np.prod(shape)) // 8)
+    there = min(length, path.stat().st_size - offset)
+    if there < needed:
+        raise DicomError(f"{path.name} is cut short: {8 * max(there, 0)} of {int(np.prod(shape))} pixels are there")
+    if not needed:
+        return np.empty(0, dtype=np.uint8)
+    return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=(needed,))
+
+
+def _unpack_runs(dataset: pydicom.Dataset, shape: tuple[int, int, int], name: str) -> NDArray[np.uint8]:
+    """RLE of packed bits, which pydicom does not decode: each frame one segment of bytes (PS3.5 annex G)."""
+    count = shape[1] * shape[2]
+    frames = np.zeros(shape, dtype=np.uint8)
+    parts = list(generate_frames(dataset.PixelData, number_of_frames=shape[0]))
+    if len(parts) != shape[0]:
+        raise DicomError(f"{name} has {len(parts)} fragments of pixels for {shape[0]} frames")
+    for frame, part in zip(frames, parts, strict=True):
+        starts = np.frombuffer(part[:_RLE_HEADER], dtype="<u4")
+        bounds = [*starts[1 : 1 + int(starts[0])].tolist(), len(part)]
+        plain = b"".join(_unpacked(part[first:last]) for first, last in pairwise(bounds))
+        if 8 * len(plain) < count:
+            raise DicomError(f"{name} is cut short: a frame has {8 * len(plain)} of {count} pixels")
+        frame.reshape(-1)[:] = np.unpackbits(np.frombuffer(plain, dtype=np.uint8), count=count, bitorder="little")
+    return frames
+
+
+def _unpacked(runs: bytes) -> bytes:
+    """PackBits: n < 128 is followed by n + 1 bytes as they are, n > 128 by one byte that is there 257 - n times."""
+    plain, at = bytearray(), 0
+    while at < len(runs) - 1:
+        head = runs[at]
+        if head < 128:
+            plain += runs[at + 1 : at + 2 + head]
+            at += 2 + head
+        else:
+            plain += runs[at + 1 : at + 2] * (257 - head if head > 128 else 0)
+            at += 2 if head > 128 else 1
+    return bytes(plain)
