@@ -5,6 +5,7 @@ A wrong argument is ``ValueError``; a world that is not as expected is one of th
     MedImageNetError
     ├── SourceError            an archive, a folder or a network did not give what was asked for
     │   └── HttpError          a server answered that it will not; `status` says how
+    ├── LicenseError           data whose licence or agreement has to be accepted first
     ├── IndexFileError         an index file is missing, cut, of another format or empty
     ├── DicomError             a DICOM object cannot be decoded
     │   └── GeometryError      its slices do not form the volume that was asked for
@@ -13,6 +14,7 @@ A wrong argument is ``ValueError``; a world that is not as expected is one of th
     │   ├── StoreExistsError   the output path is taken
     │   ├── StoreFormatError   the store is of a format that this version does not know
     │   └── StoreDamagedError  bytes are missing or differ from their hash
+    ├── ExportError            files cannot be written, or the place for them is taken
     └── MissingPackageError    an optional package is not installed (also an ImportError)
 
 Messages say what failed, with which value, where, and what to do. They never carry a patient's name or ID.
@@ -36,6 +38,10 @@ class HttpError(SourceError):
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class LicenseError(MedImageNetError):
+    """Data whose licence or agreement has to be accepted first."""
 
 
 class IndexFileError(MedImageNetError):
@@ -75,6 +81,10 @@ class StoreFormatError(StoreError):
 
 class StoreDamagedError(StoreError):
     """Bytes of a store are missing or differ from their hash."""
+
+
+class ExportError(MedImageNetError):
+    """Files cannot be written, or the place for them is taken by something else."""
 
 
 class MissingPackageError(MedImageNetError, ImportError):

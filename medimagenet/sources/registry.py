@@ -27,7 +27,9 @@ GROUP = "medimagenet.sources"
 """Group of entry points that is looked through."""
 
 SOURCES = {
+    "dicomweb": "medimagenet.sources.dicomweb:DicomWeb",
     "folder": "medimagenet.sources.folder:Folder",
+    "idc": "medimagenet.sources.idc_objects:IdcObjects",
     "nmdid": "medimagenet.sources.nmdid:Nmdid",
     "tcia": "medimagenet.sources.tcia:Tcia",
 }
