@@ -4,6 +4,7 @@ Outside programs and the real data may be absent on a developer's machine: the t
 say what is missing. In CI (environment variable ``CI``) such a skip would hide a hole, so it is a failure.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -18,7 +19,11 @@ from hypothesis import settings
 
 VARIABLE = "MEDIMAGENET_TEST_DATA"
 DEFAULT = Path(__file__).parents[2] / "shared" / "data"
-PROGRAMS = {"dciodvfy": "dicom3tools", "dcm2niix": "dcm2niix"}  # outside program -> Debian package
+PROGRAMS = {  # outside program -> Debian package
+    "dciodvfy": "dicom3tools",
+    "dcm2niix": "dcm2niix",
+    "Orthanc": "orthanc orthanc-dicomweb",
+}
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -78,6 +83,20 @@ def require_program() -> Callable[[str], str]:
         return str(path)
 
     return require
+
+
+@pytest.fixture(scope="session")
+def start_orthanc(require_program, tmp_path_factory):
+    """Function that starts an empty Orthanc with DICOMweb, which ends with the session; see orthanc.py."""
+    program = require_program("Orthanc")
+    spec = importlib.util.spec_from_file_location("orthanc", Path(__file__).with_name("orthanc.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    if not module.PLUGIN.is_file():
+        _absent(f"no {module.PLUGIN}, and this test needs it: apt-get install orthanc-dicomweb")
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(module.running_orthanc(program, tmp_path_factory.mktemp("orthanc")))
 
 
 @pytest.fixture(scope="session")
@@ -179,22 +198,28 @@ def idc_tables(idc_release):
     return tables | idc_release.side_tables(tables["idc_index"].to_pylist())
 
 
+@pytest.fixture(scope="session")
+def idc_package(idc_release, idc_tables, tmp_path_factory):
+    """Folder of the main tables of three collections, as the installed package holds them."""
+    package = tmp_path_factory.mktemp("idc_package")
+    idc_release.write_tables(package, {name: idc_tables[name] for name in idc_release.MAIN}, "25.0.5")
+    return package
+
+
 @pytest.fixture
-def small_idc(idc_release, idc_tables, tmp_path, monkeypatch):
+def small_idc(idc_package, tmp_path, monkeypatch):
     """Version 25.0.5 of three collections, without side indices, as the installed package; its folder.
 
     Cache and settings are the test's own, below `tmp_path`, and nothing was fetched.
     """
     from medimagenet.sources import idc, idc_versions
 
-    package = tmp_path / "package"
-    idc_release.write_tables(package, {name: idc_tables[name] for name in idc_release.MAIN}, "25.0.5")
     for module in (idc, idc_versions):
-        monkeypatch.setattr(module, "installed_file", lambda table: package / f"{table}.parquet")
+        monkeypatch.setattr(module, "installed_file", lambda table: idc_package / f"{table}.parquet")
         monkeypatch.setattr(module, "installed_version", lambda: "25.0.5")
     monkeypatch.setenv("MEDIMAGENET_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("MEDIMAGENET_CONFIG_DIR", str(tmp_path / "config"))
-    return package
+    return idc_package
 
 
 @pytest.fixture
@@ -206,14 +231,22 @@ def idc_server(idc_release, tmp_path, monkeypatch):
         yield server
 
 
-@pytest.fixture
-def with_sides(small_idc, idc_release, idc_tables):
-    """`small_idc` with all side indices, as if they had been fetched."""
-    from medimagenet.sources import idc_versions
+@pytest.fixture(scope="session")
+def sides_cache(idc_release, idc_tables, tmp_path_factory):
+    """A cache in which all side indices were fetched."""
+    from medimagenet.sources.idc_versions import write_json_whole
 
-    folder = idc_versions.version_dir("25.0.5")
+    cache = tmp_path_factory.mktemp("sides_cache")
+    folder = cache / "index" / "idc-25.0.5"
     sides = {name: idc_tables[name] for name in idc_release.SIDES}
     idc_release.write_tables(folder, sides, "25.0.5")
     entries = {name: {"sha256": (folder / f"{name}.parquet.sha256").read_text().split()[0]} for name in sides}
-    idc_versions.write_json_whole(folder / "tables.json", {"version": "25.0.5", "tables": entries})
-    return folder
+    write_json_whole(folder / "tables.json", {"version": "25.0.5", "tables": entries})
+    return cache
+
+
+@pytest.fixture
+def with_sides(small_idc, sides_cache, monkeypatch):
+    """`small_idc` with all side indices, in a cache that tests share: change nothing there."""
+    monkeypatch.setenv("MEDIMAGENET_CACHE_DIR", str(sides_cache))
+    return sides_cache

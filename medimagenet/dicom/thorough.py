@@ -106,7 +106,7 @@ def _read_stream(path: Path, stream: BinaryIO) -> InstanceHeader | FileProblem:
     progress = _Progress(stream, os.fstat(stream.fileno()).st_size)
     try:
         dataset = _read_dataset(stream, _KEYWORDS, progress)
-        values = _plain_values(dataset)
+        values = plain_values(dataset)
     except InvalidDicomError:
         return _problem(path, "not_dicom", "not a DICOM file")
     except Exception as error:  # pydicom raises nearly anything on bytes that are damaged
@@ -198,10 +198,10 @@ def _with_deep_references(stream: BinaryIO, keywords: tuple[str, ...], values: d
         return values
 
 
-def _plain_values(dataset: FileDataset) -> dict[str, Any]:
+def plain_values(dataset: Dataset) -> dict[str, Any]:
     """Every scanned value as plain Python; what is absent, empty or not convertible is left out."""
     values = {keyword: _value(dataset, keyword) for keyword in SCAN_KEYWORDS}
-    meta = dataset.file_meta
+    meta = getattr(dataset, "file_meta", Dataset())  # JSON of DICOMweb has none
     values["TransferSyntaxUID"] = _plain(meta.get("TransferSyntaxUID"))
     if values["SOPClassUID"] is None:
         values["SOPClassUID"] = _plain(meta.get("MediaStorageSOPClassUID"))
