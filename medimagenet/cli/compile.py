@@ -12,7 +12,18 @@ from ..compiler.report import report_path
 from ..findings import Finding
 from ..index import open_index
 from ..preprocess import Recipe
-from .output import FailOnOption, Jobs, JsonFlag, fail_on, plural, progress_bar, write_json, write_line, write_table
+from .output import (
+    AcceptLicense,
+    FailOnOption,
+    Jobs,
+    JsonFlag,
+    fail_on,
+    plural,
+    progress_bar,
+    write_json,
+    write_line,
+    write_table,
+)
 
 
 def command(
@@ -23,6 +34,7 @@ def command(
     keep_patient_ids: Annotated[
         bool, typer.Option("--keep-patient-ids", help="Write original PatientIDs, not pseudonyms.")
     ] = False,
+    accept_license: AcceptLicense = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be compiled, and compile nothing.")
     ] = False,
@@ -40,7 +52,15 @@ def command(
         found = [finding for task in plan.tasks for finding in task.findings]
     else:
         with progress_bar("compiling") as progress:
-            report = compile_store(index, recipe, out, jobs=jobs, keep_patient_ids=keep_patient_ids, progress=progress)
+            report = compile_store(
+                index,
+                recipe,
+                out,
+                jobs=jobs,
+                keep_patient_ids=keep_patient_ids,
+                accept_licenses=accept_license or (),
+                progress=progress,
+            )
         _show_report(report, as_json)
         found = list(report.findings())
     fail_on((finding.severity for finding in found), fail)

@@ -34,6 +34,10 @@ Progress = Callable[[int, int], None]
 PIPE_WIDTH = 4096  # columns of a table that goes to a file or a pipe: wide enough that no line is folded
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of tables.")]
+AcceptLicense = Annotated[
+    list[str] | None,
+    typer.Option("--accept-license", help="Agreement that you have signed and keep to. Repeat it for several."),
+]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Worker processes; as many as there are cores when not given.")
 ]

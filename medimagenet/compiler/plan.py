@@ -13,6 +13,9 @@ from ..preprocess import Recipe, assign_splits
 from ..rois import match_rois
 from .pseudonyms import Pseudonyms
 
+_PUBLIC_SOURCES = ("idc", "tcia")
+"""Whose PatientIDs are published: elsewhere they are somebody's secret."""
+
 MOST_NAMES = 10  # ROI names that a message lists, most frequent first
 
 
@@ -109,7 +112,7 @@ def _check_classes(samples: Sequence[Sample], recipe: Recipe) -> None:
 
 def _rename(sample: Sample, pseudonyms: Pseudonyms | None) -> Sample:
     """The name in the store: the patient's, and six digits that tell the patient's samples apart."""
-    is_local = next(iter(sample.series.values()))["source"] == "folder"
+    is_local = next(iter(sample.series.values()))["source"] not in _PUBLIC_SOURCES
     if pseudonyms is None or not is_local:
         return sample
     patient = pseudonyms.of(sample.patient_id, sample.collection_id or "")

@@ -24,6 +24,7 @@ from ..index import INDEX_VERSION, Index, open_index
 from ..kernels._jit import set_threads
 from ..preprocess import Recipe
 from ..store import StoreConfig, StoreWriter, attribution_markdown, create_store
+from .agreements import check_agreements
 from .plan import Plan, Task, make_plan
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
 from .report import CompileReport, Outcome, State, report_path
@@ -42,6 +43,7 @@ def compile_store(
     *,
     jobs: int | None = None,
     keep_patient_ids: bool = False,
+    accept_licenses: Sequence[str] = (),
     executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> CompileReport:
@@ -55,6 +57,8 @@ def compile_store(
     jobs : processes; by default one per core. 1 works in this process
     keep_patient_ids : original PatientIDs instead of pseudonyms for local data. The table that leads from
         pseudonyms back lies beside the store, readable by the user alone: ``<out>.patients.csv``
+    accept_licenses : agreements that the user has signed and says yes to, by address or name, where data are bound
+        by one
     executor : where to work instead, such as a Dask client's executor
     progress : called with (samples done, samples in all)
 
@@ -64,6 +68,8 @@ def compile_store(
         From reading `recipe` and `index`; RecipeError also where a class matches no ROI of any sample.
     SourceError
         No sample has all the recipe's modalities.
+    LicenseError
+        Data are bound by an agreement that is not in `accept_licenses`, or that keeps original IDs out.
     StoreExistsError
         `out` is taken by something else, or by a store of another recipe.
     StoreError
@@ -73,6 +79,7 @@ def compile_store(
     index = index if isinstance(index, Index) else open_index(index)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(Path(recipe))
     out = Path(out)
+    check_agreements(index, accept_licenses, keep_patient_ids=keep_patient_ids, what="a store")
     pseudonyms = None if keep_patient_ids else Pseudonyms(user_key())
     make_plan(index, recipe, pseudonyms)  # every error of the plan comes before anything is written
     fresh = not out.exists()

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .agreements import agreement_of
+
 UNKNOWN = "unknown licence"
 """How a series without one is listed: nothing may be assumed about it."""
 
@@ -64,6 +66,10 @@ def attribution_markdown(rows: Iterable[Mapping[str, Any]]) -> str:
 def _section(name: str, origins: Mapping[tuple[str, str, str], set[str]], n_series: int) -> str:
     n_samples = len(set().union(*origins.values()))
     lines = [f"## {name}", "", f"{n_samples} samples, {n_series} series.", ""]
+    agreement = agreement_of(name)
+    if agreement is not None:
+        terms = ", ".join(f"no {one}" for one in agreement.forbids)
+        lines += [f"Bound by <{agreement.address}>: {terms}. Whoever has not signed it must not be given this.", ""]
     lines += [_line(*origin, n_samples=len(origins[origin])) for origin in sorted(origins)]
     return "\n".join([*lines, ""])
 
