@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .compiler import compile_store as compile_store
     from .dicom import read_mask as read_mask
     from .dicom import read_series as read_series
+    from .dicom import read_volumes as read_volumes
     from .geometry import Grid as Grid
     from .index import Index as Index
     from .index import index_directory as index_directory
@@ -46,6 +47,7 @@ _HOMES = {
     "open_store": "store",
     "read_mask": "dicom",
     "read_series": "dicom",
+    "read_volumes": "dicom",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "open_store",
     "read_mask",
     "read_series",
+    "read_volumes",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

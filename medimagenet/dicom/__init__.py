@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .scan import read_header as read_header
     from .scan import scan as scan
     from .series import read_series as read_series
+    from .series import read_volumes as read_volumes
     from .stack import SlicePlane as SlicePlane
     from .stack import Stack as Stack
     from .stack import plane_from_values as plane_from_values
@@ -30,6 +31,7 @@ _HOMES = {
     "read_mask": "mask",
     "read_series": "series",
     "read_structures": "rtstruct",
+    "read_volumes": "series",
     "scan": "scan",
     "stack_slices": "stack",
 }
@@ -44,6 +46,7 @@ __all__ = [
     "read_mask",
     "read_series",
     "read_structures",
+    "read_volumes",
     "scan",
     "stack_slices",
 ]

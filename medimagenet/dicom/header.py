@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .elements import PIXEL_DATA, Elements, read_elements
 
-TEXT, NAME, WHOLE = "text", "name", "whole"  # text: text and decimal strings; name: in the file's character set
+TEXT, NAME, WHOLE, DOUBLES = "text", "name", "whole", "doubles"
+"""What a value is: text and decimal strings; text in the file's character set; a US or UL; FDs, as a tuple."""
 
 METADATA: Mapping[int, tuple[str, str]] = {
     0x00080016: ("SOPClassUID", TEXT),
@@ -39,6 +42,7 @@ IMAGE: Mapping[int, tuple[str, str]] = {
     0x00080032: ("AcquisitionTime", TEXT),
     0x00080060: ("Modality", TEXT),
     0x00180050: ("SliceThickness", TEXT),
+    0x00180088: ("SpacingBetweenSlices", TEXT),
     0x0020000E: ("SeriesInstanceUID", TEXT),
     0x00200013: ("InstanceNumber", TEXT),
     0x00200032: ("ImagePositionPatient", TEXT),
@@ -104,6 +108,22 @@ def keyword_values(elements: Elements, table: Mapping[int, tuple[str, str]], ins
             continue
         if kind == WHOLE:
             values[keyword] = elements.number(row)
+        elif kind == DOUBLES:
+            values[keyword] = doubles(elements.value(row))
         elif (text := elements.name(row) if kind == NAME else elements.text(row)) is not None:
             values[keyword] = text.split("\\") if "\\" in text and kind == TEXT else text
     return values
+
+
+def doubles(raw: bytes) -> tuple[float, ...]:
+    """The numbers of an FD value; none where its length is not that of doubles."""
+    return tuple(np.frombuffer(raw, dtype="<f8").tolist()) if len(raw) % 8 == 0 else ()
+
+
+def private_row(elements: Elements, group: int, creator: str, element: int) -> int | None:
+    """The row of a private value, found through the block that its creator reserved (PS3.5 7.8.1)."""
+    fields = elements.fields()
+    for block in range(0x10, 0x100):
+        if elements.text(fields.get(group << 16 | block)) == creator:
+            return fields.get(group << 16 | block << 8 | element)
+    return None

@@ -1,22 +1,20 @@
 """Pixels: from the bytes of an instance to stored values, and from stored values to HU, activity or what MR gives.
 
-Uncompressed little-endian pixels are read from the file straight into their place in the volume; everything else
-goes through pydicom's decoders and their plugins (JPEG, JPEG-LS, JPEG 2000, RLE, big endian, deflated).
+How pixels become an array is in `decode`; here is what a header says of them, and the way through pydicom's decoders.
 """
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 import numpy as np
 import pydicom
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 from pydicom.pixels import get_decoder
 
 from ..errors import DicomError
-from .elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, read_dataset
+from .elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from .header import ImageHeader
 
 NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
@@ -51,10 +49,15 @@ def rescale_of(header: ImageHeader) -> Rescale:
     DicomError
         RescaleSlope (0028,1053) or RescaleIntercept (0028,1052) is not a finite number, or the slope is zero.
     """
-    slope = _decimal(header, "RescaleSlope", 1.0)
+    return rescale_from(header.name, header.values)
+
+
+def rescale_from(name: str, values: Mapping[str, Any]) -> Rescale:
+    """As `rescale_of`, from values by keyword; `name` is the file's, for errors."""
+    slope = finite(name, values, "RescaleSlope", 1.0)
     if slope == 0.0:
-        raise DicomError(f"{header.name} has RescaleSlope (0028,1053) 0: all its values are lost")
-    return Rescale(slope, _decimal(header, "RescaleIntercept", 0.0))
+        raise DicomError(f"{name} has RescaleSlope (0028,1053) 0: all its values are lost")
+    return Rescale(slope, finite(name, values, "RescaleIntercept", 0.0))
 
 
 def is_lossy(header: ImageHeader) -> bool:
@@ -79,108 +82,6 @@ def stored_dtype(header: ImageHeader) -> np.dtype[Any]:
     if bits not in (8, 16, 32):
         raise DicomError(f"{header.name} has BitsAllocated (0028,0100) {bits}: 8, 16 and 32 can be read")
     return np.dtype(f"{'i' if values.get('PixelRepresentation') == 1 else 'u'}{bits // 8}")
-
-
-def read_stored(header: ImageHeader, out: NDArray[Any]) -> None:
-    """Read the stored values of one slice into `out`, (rows, columns), C-contiguous, of the slice's own type.
-
-    Raises
-    ------
-    DicomError
-        The pixels are absent, cut short or cannot be decoded.
-    """
-    if header.pixel_offset is None or header.transfer_syntax not in NATIVE:
-        frame = decode_frames(read_dataset(header.path), header.name)
-        if frame.shape != out.shape:
-            raise DicomError(f"{header.name} decodes to an array {frame.shape}, its header says {out.shape}")
-        out[...] = frame
-    else:
-        _read_native(header, out)
-    unused = 8 * out.itemsize - header.values.get("BitsStored", 8 * out.itemsize)
-    if unused > 0 and header.transfer_syntax in NATIVE:  # overlays once lived there; the sign must reach the top
-        out <<= unused
-        out >>= unused
-
-
-def value_dtype(headers: Sequence[ImageHeader], rescales: Sequence[Rescale], modality: str | None) -> np.dtype[Any]:
-    """The type that holds the values of a series exactly if whole, without regard to what they are.
-
-    PET is float32. Values that no slice rescales keep their stored type. Whole HU are int16 wherever they fit, which
-    `read_values` finds out. All else is float32.
-    """
-    stored = {stored_dtype(header) for header in headers}
-    if modality == "PT" or len(stored) > 1:
-        return np.dtype(np.float32)
-    only = stored.pop()
-    if all(rescale.is_identity for rescale in rescales) and (modality != "CT" or only == np.int16):
-        return only
-    return np.dtype(np.int16 if all(rescale.is_whole for rescale in rescales) else np.float32)
-
-
-def read_values(
-    headers: Sequence[ImageHeader], rescales: Sequence[Rescale], dtype: DTypeLike, *, factor: float = 1.0
-) -> NDArray[Any]:
-    """The values of slices in the order given, (Z, Y, X).
-
-    Parameters
-    ----------
-    dtype : as `value_dtype` gives it; int16 becomes float32 where a value does not fit
-    factor : what rescaled values are multiplied by (PET); the products are float64 until the last rounding
-    """
-    first = headers[0].values
-    volume = np.empty((len(headers), first["Rows"], first["Columns"]), dtype=dtype)
-    for plane, header, rescale in zip(volume, headers, rescales, strict=True):
-        if not _fill_slice(header, rescale, factor, plane):
-            return read_values(headers, rescales, np.float32, factor=factor)
-    return volume
-
-
-def _fill_slice(header: ImageHeader, rescale: Rescale, factor: float, plane: NDArray[Any]) -> bool:
-    """Fill one slice of the volume; False where whole values do not fit it."""
-    dtype = stored_dtype(header)
-    if dtype.itemsize == plane.itemsize and plane.dtype.kind in "iu":
-        stored = plane.view(dtype)  # the bytes get their place at once and are changed there
-    else:
-        stored = np.empty(plane.shape, dtype=dtype)
-    read_stored(header, stored)
-    if plane.dtype.kind == "f":
-        values = stored * (rescale.slope * factor)
-        values += rescale.intercept * factor
-        plane[...] = values
-        return True
-    if stored.dtype == plane.dtype and rescale.is_identity:
-        return True
-    ends = [int(end) * int(rescale.slope) + int(rescale.intercept) for end in (stored.min(), stored.max())]
-    if min(ends) < INT16.min or max(ends) > INT16.max:
-        return False
-    _rescale_whole(stored, rescale, plane)
-    return True
-
-
-def _rescale_whole(stored: NDArray[Any], rescale: Rescale, plane: NDArray[Any]) -> None:
-    """Whole numbers modulo 2^16: the results are known to fit, whatever happens on the way."""
-    with np.errstate(over="ignore"):
-        if not np.shares_memory(stored, plane):
-            plane[...] = stored.astype(np.int16)
-        if rescale.slope != 1.0:
-            plane *= np.array(int(rescale.slope)).astype(np.int16)
-        plane += np.array(int(rescale.intercept)).astype(np.int16)
-
-
-def _read_native(header: ImageHeader, out: NDArray[Any]) -> None:
-    if header.pixel_length < out.nbytes:
-        raise DicomError(
-            f"{header.name} has {max(header.pixel_length, 0)} bytes of PixelData (7FE0,0010), its {out.shape[0]} x "
-            f"{out.shape[1]} pixels need {out.nbytes}"
-        )
-    target = out.data.cast("B")
-    done = 0
-    with header.path.open("rb", buffering=0) as file:
-        while done < out.nbytes:
-            count = os.preadv(file.fileno(), [target[done:]], (header.pixel_offset or 0) + done)
-            if not count:
-                raise DicomError(f"{header.name} is cut short: {done} of {out.nbytes} bytes of pixels are there")
-            done += count
 
 
 def decode_frames(dataset: pydicom.Dataset, name: str) -> NDArray[Any]:
@@ -210,12 +111,18 @@ def _syntax_of(implicit: bool | None, little: bool | None) -> str:
     return IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE
 
 
-def _decimal(header: ImageHeader, keyword: str, default: float) -> float:
-    values: Mapping[str, Any] = header.values
+def finite(name: str, values: Mapping[str, Any], keyword: str, default: float) -> float:
+    """A number of a header; `default` where it is absent.
+
+    Raises
+    ------
+    DicomError
+        It is not a finite number.
+    """
     try:
         number = float(values.get(keyword, default))
     except (TypeError, ValueError) as error:
-        raise DicomError(f"{header.name} has {keyword} {values[keyword]!r}, not a number") from error
+        raise DicomError(f"{name} has {keyword} {values[keyword]!r}, not a number") from error
     if not isfinite(number):
-        raise DicomError(f"{header.name} has {keyword} {number}, not a finite number")
+        raise DicomError(f"{name} has {keyword} {number}, not a finite number")
     return number

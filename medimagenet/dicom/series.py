@@ -1,76 +1,136 @@
-"""A series of single-frame CT, MR or PET images to a `Volume`."""
+"""A series of CT, MR or PET images, of single frames, multi-frame or mosaic, to its `Volume` or volumes."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from ..errors import DicomError, GeometryError
 from ..findings import Finding, Severity
+from ..geometry import Grid
 from ..volume import Volume
+from .decode import read_values, value_dtype
+from .frames import Frame
 from .header import METADATA, ImageHeader, keyword_values, read_image_header
-from .pixels import Rescale, is_lossy, read_values, rescale_of, stored_dtype, value_dtype
-from .stack import plane_from_values, stack_slices
+from .layout import Layout, layout_of
+from .pixels import is_lossy, stored_dtype
+from .split import Part
 from .suv import pet_scale
 
 Pet = Literal["suv", "bqml"]
 
 
-def read_series(files: Path | Sequence[Path], *, pet: Pet = "suv") -> Volume:
+def read_series(files: Path | Sequence[Path], *, pet: Pet = "suv", jobs: int | None = None) -> Volume:
     """Decode a series into a volume, slices ordered by position along their normal, rescaled slice by slice.
 
     Parameters
     ----------
-    files : the files of one series, in any order, or a folder that holds one series of images
+    files : the files of one series, in any order, a folder that holds one series of images, or a DICOMDIR of one
     pet : PET as body-weight SUV in g/ml, or as activity concentration in Bq/ml
+    jobs : threads that decode; the number of CPUs where None
 
     Returns
     -------
-    volume : (Z, Y, X)
+    volume : (Z, Y, X), or (C, Z, Y, X) of a series with several slices at every place
         CT: int16 HU where slope, intercept and range allow it, else float32. MR and others: as stored, rescaled
-        where a slope is given. PET: float32. Its findings are those of the stack and of the pixels.
+        where a slope is given. PET: float32. Its findings are those of the stack and of the pixels. What channels are
+        is in its metadata: ``"channels": {"axis": "EchoTime", "values": [4.6, 9.2]}``.
 
     Raises
     ------
     GeometryError
-        The slices form no volume: its `findings` say why.
+        The slices form no volume, or several that share no grid: its `findings` say why. See `read_volumes`.
     DicomError
         A file cannot be read or decoded, there are no images or several series, or a PET lacks what SUV needs.
     """
+    layout = _layout(files, pet)
+    if len(layout.split.parts) > 1 or layout.split.grid is None:
+        raise _no_volume(layout)
+    return _part_volume(layout, layout.split.parts[0], pet, jobs)
+
+
+def read_volumes(files: Path | Sequence[Path], *, pet: Pet = "suv", jobs: int | None = None) -> list[Volume]:
+    """Decode every volume of a series: one by orientation, size, spacing, localizer, or group that shares no grid.
+
+    Parameters are those of `read_series`.
+
+    Returns
+    -------
+    volumes : each as `read_series` gives it
+        By the order of their first slices. Where there are several, `metadata["volume"]` is the number of each, from
+        0, and `metadata["volumes"]` how many there are.
+
+    Raises
+    ------
+    GeometryError
+        The slices of one of them form no volume. Nothing is left out in silence.
+    DicomError
+        As `read_series`.
+    """
+    layout = _layout(files, pet)
+    parts = layout.split.parts
+    if any(part.grid is None for part in parts):
+        raise _no_volume(layout, parts)
+    volumes = [_part_volume(layout, part, pet, jobs) for part in parts]
+    if len(parts) == 1:
+        return volumes
+    return [
+        replace(volume, metadata=MappingProxyType({**volume.metadata, "volume": k, "volumes": len(parts)}))
+        for k, volume in enumerate(volumes)
+    ]
+
+
+def _layout(files: Path | Sequence[Path], pet: Pet) -> Layout:
     if pet not in ("suv", "bqml"):
         raise ValueError(f"pet must be 'suv' or 'bqml', got {pet!r}")
     headers = _one_series(_image_headers(files))
-    stack = stack_slices([plane_from_values(header.values) for header in headers])
-    series_uid = headers[0].values.get("SeriesInstanceUID", "")
-    if stack.grid is None:
-        reasons = [finding for finding in stack.findings if finding.severity is Severity.ERROR]
-        raise GeometryError(
-            f"series {_short(series_uid)} of {len(headers)} files forms no volume: "
-            f"{'; '.join(f.message for f in reasons)}. Give read_series the files of one even stack, or leave it out",
-            reasons,
-        )
-    ordered = [headers[k] for k in stack.order]
-    modality = ordered[0].values.get("Modality")
-    try:
-        return _volume(ordered, modality, pet, stack.findings, stack.grid)
-    except DicomError as error:
-        raise type(error)(f"series {_short(series_uid)}: {error}", error.findings) from error
-
-
-def _volume(headers: list[ImageHeader], modality: str | None, pet: Pet, stack: Sequence[Finding], grid: Any) -> Volume:
     _check_grey(headers)
-    rescales = [rescale_of(header) for header in headers]
+    return layout_of(headers)
+
+
+def _no_volume(layout: Layout, parts: Sequence[Part] = ()) -> GeometryError:
+    """The error of a series that is not one volume; where all its volumes were asked for, of those that are none."""
+    found = [*layout.split.findings, *(finding for part in parts for finding in part.findings)]
+    reasons = [finding for finding in found if finding.severity is Severity.ERROR]
+    reasons = list({(finding.code, finding.message): finding for finding in reasons}.values())
+    uid = layout.frames[0].header.values.get("SeriesInstanceUID", "")
+    n_files = len({id(frame.header) for frame in layout.frames})
+    several = len(layout.split.parts) > 1 and not parts
+    remedy = "Read them with read_volumes" if several else "Give read_series the files of one even stack"
+    return GeometryError(
+        f"series {_short(uid)} of {n_files} files forms no volume: {'; '.join(f.message for f in reasons)}. "
+        f"{remedy}, or leave it out",
+        reasons,
+    )
+
+
+def _part_volume(layout: Layout, part: Part, pet: Pet, jobs: int | None) -> Volume:
+    frames = layout.frames_of_part(part)
+    try:
+        return _volume(frames, part, pet, jobs)
+    except DicomError as error:
+        uid = frames[0].header.values.get("SeriesInstanceUID", "")
+        raise type(error)(f"series {_short(uid)}: {error}", error.findings) from error
+
+
+def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volume:
+    headers = list({id(frame.header): frame.header for frame in frames}.values())
+    modality = headers[0].values.get("Modality")
     unit = "HU" if modality == "CT" else None
     factor = 1.0
     if modality == "PT":
         scale = pet_scale(headers, to_suv=pet == "suv")
         unit, factor = scale.unit, scale.factor
-    array = read_values(headers, rescales, value_dtype(headers, rescales, modality), factor=factor)
-    metadata = MappingProxyType(keyword_values(headers[0].elements, METADATA))
-    findings = (*stack, *_pixel_findings(headers, rescales, modality))
-    return Volume(array, grid, unit, metadata, findings)
+    array = read_values(frames, value_dtype(frames, modality), factor=factor, jobs=jobs)
+    metadata = keyword_values(headers[0].elements, METADATA)
+    if part.axis is not None:
+        array = array.reshape(len(part.channels), -1, *array.shape[1:])
+        metadata["channels"] = {"axis": part.axis, "values": list(part.values)}
+    findings = (*part.findings, *_pixel_findings(frames, headers, modality))
+    return Volume(array, cast(Grid, part.grid), unit, MappingProxyType(metadata), findings)
 
 
 def _image_headers(files: Path | Sequence[Path]) -> list[ImageHeader]:
@@ -123,21 +183,19 @@ def _check_grey(headers: Sequence[ImageHeader]) -> None:
             raise DicomError(str(error), [finding]) from error
 
 
-def _pixel_findings(
-    headers: Sequence[ImageHeader], rescales: Sequence[Rescale], modality: str | None
-) -> Iterator[Finding]:
-    lossy = sum(map(is_lossy, headers))
+def _pixel_findings(frames: Sequence[Frame], headers: Sequence[ImageHeader], modality: str | None) -> Iterator[Finding]:
+    lossy = sum(is_lossy(frame.header) for frame in frames)
     if lossy:
-        message = f"{lossy} of {len(headers)} slices went through lossy compression"
-        yield Finding(code="lossy_compressed", message=message, numbers={"slices": lossy, "of": len(headers)})
+        message = f"{lossy} of {len(frames)} slices went through lossy compression"
+        yield Finding(code="lossy_compressed", message=message, numbers={"slices": lossy, "of": len(frames)})
     if any(header.values.get("PhotometricInterpretation") == "MONOCHROME1" for header in headers):
         yield Finding(code="monochrome1", message="MONOCHROME1: low values are shown bright; they are kept as stored")
-    slopes = np.array([(rescale.slope, rescale.intercept) for rescale in rescales])
+    slopes = np.array([(frame.rescale.slope, frame.rescale.intercept) for frame in frames])
     if modality != "PT" and len(np.unique(slopes, axis=0)) > 1:  # PET slices are scaled one by one as a rule
         low, high = slopes.min(axis=0).tolist(), slopes.max(axis=0).tolist()
         message = f"slope and intercept differ from slice to slice, from {low} to {high}"
         yield Finding(code="mixed_rescale", message=message, numbers={"lowest": low, "highest": high})
-    if modality == "CT" and not all("RescaleSlope" in header.values for header in headers):
+    if modality == "CT" and not all(frame.has_rescale for frame in frames):
         message = "a CT without RescaleSlope (0028,1053): its stored values are taken as HU"
         yield Finding(code="no_rescale", message=message)
 

@@ -120,12 +120,15 @@ def _check_slices(planes: Sequence[SlicePlane]) -> Iterable[Finding]:
     if n_frames > 1:
         yield Finding(
             code="multi_frame",
-            message=f"an instance holds {n_frames} frames: multi-frame images are not decoded yet",
+            message=f"an instance holds {n_frames} frames and does not say where each lies (no functional groups)",
             numbers={"frames": n_frames},
         )
         return
     if any("MOSAIC" in plane.image_type for plane in planes):
-        yield Finding(code="mosaic", message="slices are tiles of one image (ImageType MOSAIC): not decoded yet")
+        yield Finding(
+            code="mosaic",
+            message="slices are tiles of one image (ImageType MOSAIC), and nothing says how many or where they lie",
+        )
     absent = [k for k, plane in enumerate(planes) if not (plane.position and plane.orientation and plane.pixel_spacing)]
     if absent:
         yield Finding(

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import DicomError
 from ..findings import Finding
 from .elements import Elements
-from .header import TEXT, ImageHeader, keyword_values
+from .header import TEXT, ImageHeader, keyword_values, private_row
 
 UNIT_SUV = "SUVbw g/ml"
 UNIT_ACTIVITY = "Bq/ml"
@@ -154,12 +154,7 @@ def _reference_time(headers: Sequence[ImageHeader], values: Mapping[str, Any]) -
 
 
 def _private(elements: Elements, group: int, creator: str, element: int) -> str | None:
-    """A private value, found through the block that its creator reserved (PS3.5 7.8.1)."""
-    fields = elements.fields()
-    for block in range(0x10, 0x100):
-        if elements.text(fields.get(group << 16 | block)) == creator:
-            return elements.text(fields.get(group << 16 | block << 8 | element))
-    return None
+    return elements.text(private_row(elements, group, creator, element))
 
 
 def _moment(date: str, time: str, keyword: str) -> datetime:

@@ -1,17 +1,24 @@
 """From a group of headers to the row that describes it."""
 
 import hashlib
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..dicom.scan import InstanceHeader
-from ..dicom.stack import Stack, plane_from_values, stack_slices
+from ..dicom.stack import plane_from_values, stack_slices
+from ..errors import DicomError
 from ..findings import Finding
+from ..geometry import Grid
 from .base import SINGLE_OBJECTS, SeriesRecord
 from .grouping import Duplicate, Group
 from .references import References
+
+if TYPE_CHECKING:
+    from ..dicom.layout import Layout
 
 _TEXT_KEYWORDS = (
     *("PatientID", "PatientSex", "PatientAge", "StudyInstanceUID", "StudyDate", "StudyDescription"),
@@ -19,6 +26,13 @@ _TEXT_KEYWORDS = (
     *("BodyPartExamined", "Manufacturer", "ManufacturerModelName", "TransferSyntaxUID"),
 )
 _VOLUME_MODALITIES = ("CT", "MR", "PT")  # where an image without position is a fault, not the nature of the thing
+_LOOKED_INTO = frozenset(
+    {
+        *("multi_frame", "mosaic", "duplicate_slices"),
+        *("localizer_mixed_in", "mixed_size", "mixed_orientation", "mixed_spacing"),
+    }
+)
+"""Findings of a stack that more of the headers may explain: several volumes, channels, frames."""
 _LOSSY_SYNTAXES = frozenset(  # DICOM PS3.5 A.4: those that are always lossy, or lossy unless the header denies it
     f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81)
 )
@@ -42,7 +56,7 @@ def make_record(group: Group, references: References, root: Path, **origin: str 
     """
     first = group.headers[0]
     stack = _stack(group.headers)
-    headers = group.headers if stack is None else tuple(group.headers[k] for k in stack.order)
+    headers = group.headers if stack is None else stack.headers
     folder = Path(os.path.commonpath({os.path.split(header.path)[0] for header in headers}))
     files = _below(folder, headers)
     content = _digest(f"{header.header_hash} {header.size_bytes}" for header in headers)[:_HASH_LENGTH]
@@ -74,16 +88,45 @@ def _below(folder: Path, headers: Sequence[InstanceHeader]) -> tuple[str, ...]:
     return tuple(str(header.path)[begin:].replace(os.sep, "/") for header in headers)
 
 
-def _stack(headers: Sequence[InstanceHeader]) -> Stack | None:
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the slices of a series form."""
+
+    headers: tuple[InstanceHeader, ...]
+    """In the order of the volume."""
+    grid: Grid | None
+    findings: tuple[Finding, ...]
+
+
+def _stack(headers: Sequence[InstanceHeader]) -> _Shape | None:
     """The stack that image slices form; None for objects and for images that are no slices of a patient."""
     if headers[0].modality in SINGLE_OBJECTS:
         return None
     planes = [plane_from_values(header.values) for header in headers]
-    is_slices = headers[0].modality in _VOLUME_MODALITIES or any(plane.position for plane in planes)
-    return stack_slices(planes) if is_slices else None
+    if headers[0].modality not in _VOLUME_MODALITIES and not any(plane.position for plane in planes):
+        return None
+    is_framed = any("NumberOfFrames" in header.values for header in headers)
+    stack = stack_slices(planes)
+    if any(finding.code in _LOOKED_INTO for finding in stack.findings) or (stack.grid is None and is_framed):
+        shape = _look_into(headers)
+        if shape is not None:
+            return shape
+    return _Shape(tuple(headers[k] for k in stack.order), stack.grid, stack.findings)
 
 
-def _geometry(stack: Stack | None) -> dict[str, Any]:
+def _look_into(headers: Sequence[InstanceHeader]) -> _Shape | None:
+    """What decoding makes of files that are no plain stack, from more of their headers; None where it fails."""
+    by_path = {header.path: header for header in headers}
+    layout = importlib.import_module("..dicom.layout", __package__)  # loads pydicom, which most folders never need
+    try:
+        found: Layout = layout.read_layout(list(by_path))
+    except DicomError:
+        return None
+    paths = dict.fromkeys(found.frames[k].header.path for k in found.split.order)
+    return _Shape(tuple(by_path[path] for path in paths), found.split.grid, found.split.findings)
+
+
+def _geometry(stack: _Shape | None) -> dict[str, Any]:
     if stack is None or stack.grid is None:
         return {}
     grid = stack.grid
@@ -91,7 +134,7 @@ def _geometry(stack: Stack | None) -> dict[str, Any]:
 
 
 def _findings(
-    headers: Sequence[InstanceHeader], stack: Stack | None, duplicates: Sequence[Duplicate]
+    headers: Sequence[InstanceHeader], stack: _Shape | None, duplicates: Sequence[Duplicate]
 ) -> Iterator[Finding]:
     if duplicates:
         yield Finding(

@@ -1,0 +1,217 @@
+"""From slices of a series to one array of values, on all cores.
+
+Uncompressed little-endian pixels are read from the file straight into their place in the volume, or into a buffer of
+one slice, and get their values there by one compiled pass. Everything else goes through pydicom's decoders and their
+plugins (JPEG, JPEG-LS, JPEG 2000, RLE, big endian, deflated).
+"""
+
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..errors import DicomError
+from ..kernels._jit import kernel
+from .elements import read_dataset
+from .frames import Frame
+from .header import ImageHeader
+from .pixels import INT16, NATIVE, Rescale, decode_frames, stored_dtype
+
+SMALL_BYTES = 4 << 20  # of pixels: below it threads cost more than they bring
+_BATCHES = 8  # per thread: few enough to cost nothing, enough that threads end together
+
+Planes = list[tuple[Frame, NDArray[Any]]]
+
+
+def value_dtype(frames: Sequence[Frame], modality: str | None) -> np.dtype[Any]:
+    """The type that holds the values of a series exactly if whole, without regard to what they are.
+
+    PET is float32. Values that no slice rescales keep their stored type. Whole HU are int16 wherever they fit, which
+    `read_values` finds out. All else is float32.
+    """
+    stored = {stored_dtype(header) for header in {id(frame.header): frame.header for frame in frames}.values()}
+    if modality == "PT" or len(stored) > 1:
+        return np.dtype(np.float32)
+    only = stored.pop()
+    rescales = {frame.rescale for frame in frames}
+    if all(rescale.is_identity for rescale in rescales) and (modality != "CT" or only == np.int16):
+        return only
+    return np.dtype(np.int16 if all(rescale.is_whole for rescale in rescales) else np.float32)
+
+
+def read_values(
+    frames: Sequence[Frame], dtype: DTypeLike, *, factor: float = 1.0, jobs: int | None = None
+) -> NDArray[Any]:
+    """The values of slices in the order given, (Z, Y, X).
+
+    Parameters
+    ----------
+    dtype : as `value_dtype` gives it; int16 becomes float32 where a value does not fit
+    factor : what rescaled values are multiplied by (PET); the products are float64 until the last rounding
+    jobs : threads; the number of CPUs where None
+
+    Raises
+    ------
+    DicomError
+        Pixels are absent, cut short or cannot be decoded.
+    """
+    plane = frames[0].plane
+    volume = np.empty((len(frames), plane.rows, plane.columns), dtype=dtype)
+    instances: dict[int, Planes] = defaultdict(list)
+    for frame, out in zip(frames, volume, strict=True):
+        instances[id(frame.header)].append((frame, out))
+    if not _fill_all(list(instances.values()), factor, jobs if volume.nbytes > SMALL_BYTES else 1):
+        return read_values(frames, np.float32, factor=factor, jobs=jobs)
+    return volume
+
+
+def cpu_count() -> int:
+    """CPUs that this process may use: fewer than the machine has in containers and batch jobs."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _fill_all(instances: list[Planes], factor: float, jobs: int | None) -> bool:
+    jobs = min(jobs or cpu_count(), len(instances))
+    if jobs < 2:
+        return _fill_batch(instances, factor)
+    size = -(-len(instances) // (jobs * _BATCHES))
+    batches = [instances[start : start + size] for start in range(0, len(instances), size)]
+    with ThreadPoolExecutor(jobs) as pool:
+        return all(pool.map(lambda batch: _fill_batch(batch, factor), batches))
+
+
+def _fill_batch(instances: list[Planes], factor: float) -> bool:
+    return all(_fill_instance(planes, factor) for planes in instances)
+
+
+def _fill_instance(planes: Planes, factor: float) -> bool:
+    """Fill the slices that come from one instance; False where whole values do not fit."""
+    header = planes[0][0].header
+    dtype = stored_dtype(header)
+    if header.pixel_offset is None or header.transfer_syntax not in NATIVE:
+        stored = decode_frames(read_dataset(header.path), header.name)
+        stored = np.require(stored if stored.ndim == 3 else stored[None], dtype, ["C", "W"])
+        _check_shape(header, stored)
+        return all(_convert(_tile(frame, stored[frame.number]), frame, 0, factor, out) for frame, out in planes)
+    unused = 8 * dtype.itemsize - header.values.get("BitsStored", 8 * dtype.itemsize)
+    with header.path.open("rb", buffering=0) as file:
+        return all(_fill_native(file.fileno(), dtype, unused, frame, factor, out) for frame, out in planes)
+
+
+def _fill_native(
+    descriptor: int, dtype: np.dtype[Any], unused: int, frame: Frame, factor: float, out: NDArray[Any]
+) -> bool:
+    """Read one uncompressed slice to its place, and make values of it there where the sizes of both types agree."""
+    header = frame.header
+    shape = (header.values["Rows"], header.values["Columns"])
+    in_place = frame.corner is None and dtype.itemsize == out.dtype.itemsize and out.dtype.kind in "iu"
+    stored = out.view(dtype) if in_place else _scratch(shape, dtype)
+    _read_native(descriptor, header, frame.number * stored.nbytes, stored)
+    return _convert(_tile(frame, stored), frame, unused, factor, out)
+
+
+_local = threading.local()
+
+
+def _scratch(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A buffer of this thread, used again for the next slice."""
+    key = (shape, dtype.str)
+    if getattr(_local, "key", None) != key:
+        _local.key, _local.buffer = key, np.empty(shape, dtype=dtype)
+    buffer: NDArray[Any] = _local.buffer
+    return buffer
+
+
+def _tile(frame: Frame, stored: NDArray[Any]) -> NDArray[Any]:
+    if frame.corner is None:
+        return stored
+    row, column = frame.corner
+    tile = stored[row : row + frame.plane.rows, column : column + frame.plane.columns]
+    return np.ascontiguousarray(tile)
+
+
+def _check_shape(header: ImageHeader, stored: NDArray[Any]) -> None:
+    n_frames = int(header.values.get("NumberOfFrames", 1))
+    expected = (n_frames, header.values["Rows"], header.values["Columns"])
+    if stored.shape != expected:
+        raise DicomError(f"{header.name} decodes to an array {stored.shape}, its header says {expected}")
+
+
+def _read_native(descriptor: int, header: ImageHeader, start: int, out: NDArray[Any]) -> None:
+    if header.pixel_length < start + out.nbytes:
+        raise DicomError(
+            f"{header.name} has {max(header.pixel_length, 0)} bytes of PixelData (7FE0,0010), its {out.shape[0]} x "
+            f"{out.shape[1]} pixels need {start + out.nbytes}"
+        )
+    target = out.data.cast("B")
+    done = 0
+    while done < out.nbytes:
+        count = os.preadv(descriptor, [target[done:]], (header.pixel_offset or 0) + start + done)
+        if not count:
+            raise DicomError(f"{header.name} is cut short: {done} of {out.nbytes} bytes of pixels are there")
+        done += count
+
+
+def _convert(stored: NDArray[Any], frame: Frame, unused: int, factor: float, out: NDArray[Any]) -> bool:
+    """Values of one slice from what is stored; False where whole ones do not fit `out`, which may be `stored`."""
+    rescale: Rescale = frame.rescale
+    if out.dtype.kind == "f":
+        _to_float(stored, max(unused, 0), rescale.slope * factor, rescale.intercept * factor, out)
+        return True
+    if rescale.is_identity and stored.dtype == out.dtype:
+        if unused > 0:
+            _drop_unused(stored, unused)
+        if not np.shares_memory(stored, out):
+            out[...] = stored
+        return True
+    slope, intercept = rescale.slope, rescale.intercept
+    if not abs(slope) <= _WIDEST or not abs(intercept) <= _WIDEST:
+        return False
+    return bool(_to_whole(stored, max(unused, 0), int(slope), int(intercept), out))
+
+
+_WIDEST = 2.0**30  # a slope or intercept beyond it leaves int16 with any stored value but 0; 64 bits never overflow
+
+
+@kernel
+def _drop_unused(stored: NDArray[Any], unused: int) -> None:
+    """Clear the bits above those that are stored, where overlays once lived, and let the sign reach the top."""
+    flat = stored.reshape(-1)
+    for k in range(flat.size):
+        flat[k] = flat[k] << unused
+        flat[k] = flat[k] >> unused
+
+
+@kernel
+def _to_float(stored: NDArray[Any], unused: int, slope: float, intercept: float, out: NDArray[Any]) -> None:
+    """Rescale in float64 and round once."""
+    source, target = stored.reshape(-1), out.reshape(-1)
+    if unused > 0:
+        _drop_unused(stored, unused)
+    for k in range(source.size):
+        target[k] = source[k] * slope + intercept
+
+
+@kernel
+def _to_whole(stored: NDArray[Any], unused: int, slope: int, intercept: int, out: NDArray[np.int16]) -> bool:
+    """Rescale whole numbers to int16; False, with nothing written, where one does not fit."""
+    source, target = stored.reshape(-1), out.reshape(-1)
+    if unused > 0:
+        _drop_unused(stored, unused)
+    low, high = np.int64(source[0]), np.int64(source[0])
+    for k in range(source.size):
+        low, high = min(low, np.int64(source[k])), max(high, np.int64(source[k]))
+    first, last = low * slope + intercept, high * slope + intercept
+    if min(first, last) < INT16_MIN or max(first, last) > INT16_MAX:
+        return False
+    for k in range(source.size):
+        target[k] = np.int64(source[k]) * slope + intercept
+    return True
+
+
+INT16_MIN, INT16_MAX = int(INT16.min), int(INT16.max)
