@@ -2,12 +2,35 @@
 
 A pattern is a regular expression that must match the whole name, letter case and outer blanks ignored: ``gtv`` takes
 "GTV" but not "GTV_Mass", ``gtv.*`` takes both. Patterns of a class are tried in their order.
+
+``tg263:NAME`` takes every spelling of a structure of the AAPM's vocabulary (Mayo et al., TG-263, 2018):
+``tg263:Lung_L`` takes "Lung_L", "LT LUNG", "Lung-Left", "LungLeft". The spellings known are in ``tg263.csv``: the
+standard's names of the common structures, with synonyms. Left and right are read from l, lt, left, r, rt, right; a name
+that has more words than a spelling, such as "Heart PRV" or "Lung_L-GTV", is another structure and is not taken.
 """
 
+import csv
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Literal
+
+VOCABULARY = "tg263:"
+"""How a pattern begins that names a structure of the vocabulary."""
+
+TARGETS = ("GTV", "CTV", "ITV", "PTV", "IGTV", "ICTV")
+"""Target volumes; ``tg263:GTV`` takes GTVp, GTVn and GTV_1 too."""
+
+_SIDES = {
+    **dict.fromkeys(("l", "lt", "lft", "left", "li", "links"), "L"),
+    **dict.fromkeys(("r", "rt", "rgt", "right", "re", "rechts"), "R"),
+    **dict.fromkeys(("both", "bilat", "bilateral", "total", "combined"), "both"),
+}
+_JOINED_SIDES = ("left", "right", "lt", "rt", "l", "r")  # as the end or begin of a word, longest first
+_TARGET = re.compile(r"(i?gtv|i?ctv|itv|ptv)([pn]?)[a-z]?")
 
 Several = Literal["merge", "first"]
 """When one class matches several regions: their union, or the region that the earliest pattern matches."""
@@ -54,9 +77,107 @@ def match_rois(names: Sequence[str], classes: Mapping[str, Sequence[str]], *, se
     return RoiMatch(taken, tuple(name for name in dict.fromkeys(names) if name not in used))
 
 
+def check_pattern(pattern: str) -> None:
+    """Refuse what is no pattern.
+
+    Raises
+    ------
+    ValueError
+        It is not a regular expression, or names a structure that the vocabulary does not have.
+    """
+    if pattern.startswith(VOCABULARY):
+        wanted = pattern.removeprefix(VOCABULARY).strip()
+        known = tg263_names()
+        if wanted not in known:
+            lower = {name.lower(): name for name in known}
+            near = [lower[each] for each in difflib.get_close_matches(wanted.lower(), lower, n=3)]
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise ValueError(f"{wanted!r} is no structure of the TG-263 vocabulary{hint}")
+        return
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+
+
+def tg263_names() -> tuple[str, ...]:
+    """Names of the structures that the vocabulary knows, with their sides: "GTV", "Heart", "Lung_L", "Lungs"."""
+    return tuple(sorted({*_spellings().values(), *TARGETS}))
+
+
+def tg263_name(name: str) -> str | None:
+    """The vocabulary's name of a structure that a region name spells, None where it is not known or lacks its side.
+
+    Examples
+    --------
+    >>> [tg263_name(name) for name in ("LT LUNG", "Spinal-Cord", "gtv_1", "Lung", "Heart PRV")]
+    ['Lung_L', 'SpinalCord', 'GTV', None, None]
+    """
+    known = _spellings()
+    words = _words(name)
+    if words and (target := _TARGET.fullmatch(words[0])) and all(_is_label(word) for word in words[1:]):
+        return target[1].upper() + target[2]
+    if direct := known.get(" ".join(words)) or known.get("".join(words)):
+        return direct
+    sides = {_SIDES[word] for word in words if word in _SIDES}
+    rest = "".join(word for word in words if word not in _SIDES)
+    if len(sides) == 1:
+        return known.get(f"{rest} {sides.pop()}")
+    if not sides:
+        return next((found for key in _without_side(rest) if (found := known.get(key))), None)
+    return None
+
+
+def _words(name: str) -> list[str]:
+    """Lower-case words and numbers of a name; a capital inside a word begins another one."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})", " ", name)
+    return re.findall(r"[^\W\d_]+|\d+", apart.lower())
+
+
+def _is_label(word: str) -> bool:
+    """Whether a word behind a target's name tells it from others of its kind: a number, a dose, a letter."""
+    return word.isdigit() or len(word) == 1 or word in ("gy", "cgy", "high", "low", "mid", "boost", "prim", "primary")
+
+
+def _without_side(word: str) -> list[str]:
+    """Keys of the word with a side cut off its end or its begin: "parotidleft", "ltlung"."""
+    ends = [f"{word.removesuffix(side)} {_SIDES[side]}" for side in _JOINED_SIDES if word.endswith(side)]
+    begins = [f"{word.removeprefix(side)} {_SIDES[side]}" for side in _JOINED_SIDES if word.startswith(side)]
+    return [*ends, *begins]
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    """Name of the vocabulary by the words of a spelling run together, with " L", " R" or " both" of the paired."""
+    found: dict[str, str] = {}
+    with Path(__file__).with_name("tg263.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        structure, both = row["structure"], row["both"]
+        for spelling in (structure, *filter(None, row["synonyms"].split(";"))):
+            key = "".join(_words(spelling))
+            if not both:
+                found.setdefault(key, structure)
+                continue
+            found |= {f"{key} {side}": f"{structure}_{side}" for side in "LR"}
+            found |= {f"{key} both": both, f"{key}s": both}
+        if both:
+            found["".join(_words(both))] = both
+    return found
+
+
 def _matching(pattern: str, label: str, names: Sequence[str]) -> list[str]:
     try:
-        expression = re.compile(pattern, re.IGNORECASE)
-    except re.error as error:
-        raise ValueError(f"pattern {pattern!r} of class {label!r} is not a regular expression: {error}") from error
+        check_pattern(pattern)
+    except ValueError as error:
+        raise ValueError(f"pattern {pattern!r} of class {label!r}: {error}") from error
+    if pattern.startswith(VOCABULARY):
+        wanted = pattern.removeprefix(VOCABULARY).strip()
+        return [name for name in names if _is_structure(name, wanted)]
+    expression = re.compile(pattern, re.IGNORECASE)
     return [name for name in names if expression.fullmatch(name.strip())]
+
+
+def _is_structure(name: str, wanted: str) -> bool:
+    found = tg263_name(name)
+    return found == wanted or (wanted in TARGETS and found in (f"{wanted}p", f"{wanted}n"))

@@ -10,8 +10,15 @@ from .._lazy import lazy_names
 if TYPE_CHECKING:
     from .build import index_directory as index_directory
     from .build import index_source as index_source
+    from .cohort import Cohort as Cohort
     from .cohort import check_cohort as check_cohort
+    from .collections import Collection as Collection
     from .collections import list_collections as list_collections
+    from .query import Filters as Filters
+    from .rois import ClassCount as ClassCount
+    from .rois import RoiCount as RoiCount
+    from .rois import RoiTable as RoiTable
+    from .rois import count_rois as count_rois
     from .samples import Sample as Sample
     from .samples import SampleSet as SampleSet
     from .samples import find_samples as find_samples
@@ -21,37 +28,66 @@ if TYPE_CHECKING:
     from .stats import Stats as Stats
     from .table import Index as Index
     from .table import open_index as open_index
+    from .update import Available as Available
+    from .update import SIDE_INDICES as SIDE_INDICES
+    from .update import Update as Update
+    from .update import check_update as check_update
+    from .update import update_index as update_index
 
 _HOMES = {
+    "Available": "update",
+    "ClassCount": "rois",
+    "Cohort": "cohort",
+    "Collection": "collections",
+    "Filters": "query",
     "INDEX_VERSION": "schema",
     "Index": "table",
     "LicenseCount": "stats",
     "ModalityCount": "stats",
+    "RoiCount": "rois",
+    "RoiTable": "rois",
+    "SIDE_INDICES": "update",
     "Sample": "samples",
     "SampleSet": "samples",
     "Stats": "stats",
+    "Update": "update",
     "check_cohort": "cohort",
+    "check_update": "update",
+    "count_rois": "rois",
     "find_samples": "samples",
     "index_directory": "build",
     "index_source": "build",
     "list_collections": "collections",
     "open_index": "table",
+    "update_index": "update",
 }
 
 __all__ = [
+    "Available",
+    "ClassCount",
+    "Cohort",
+    "Collection",
+    "Filters",
     "INDEX_VERSION",
     "Index",
     "LicenseCount",
     "ModalityCount",
+    "RoiCount",
+    "RoiTable",
+    "SIDE_INDICES",
     "Sample",
     "SampleSet",
     "Stats",
+    "Update",
     "check_cohort",
+    "check_update",
+    "count_rois",
     "find_samples",
     "index_directory",
     "index_source",
     "list_collections",
     "open_index",
+    "update_index",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

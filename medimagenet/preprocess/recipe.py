@@ -25,10 +25,10 @@ from pydantic_core import PydanticCustomError
 
 from ..errors import RecipeError
 from ..findings import SEVERITY, Finding, Severity
-from ..rois import Several
+from ..rois import Several, check_pattern
 from . import _recipe_text
 
-PREPROCESS_VERSION = 1
+PREPROCESS_VERSION = 2
 """Raised by whoever changes what a step writes: it is part of every recipe's hash."""
 
 IMAGE_MODALITIES = ("CT", "MR", "PT", "RTDOSE")
@@ -36,6 +36,8 @@ ANNOTATION_MODALITIES = ("RTSTRUCT", "SEG")
 MODALITIES = IMAGE_MODALITIES + ANNOTATION_MODALITIES
 MISSING_CLASS = "roi_matches_nothing"
 SPLITS = ("train", "val", "test")
+LATER_KEYS: Mapping[tuple[str, ...], Any] = {("split", "stratify"): "none", ("split", "folds"): 0}
+"""Keys that recipes of the first version did not have, with their defaults."""
 
 Action = Literal["keep", "skip", "fail"]
 """What a finding does to its sample: nothing, leave it out and report it, stop the whole run."""
@@ -44,10 +46,7 @@ _ON_MISSING_CLASS: Mapping[str, Action] = {"skip": "skip", "empty": "keep", "fai
 
 
 def _check_pattern(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
+    check_pattern(pattern)
     return pattern
 
 
@@ -60,7 +59,7 @@ def _check_code(code: str) -> str:
 
 
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
-"""Regular expression that matches a whole ROI name (`medimagenet.rois`)."""
+"""Regular expression that matches a whole ROI name, or ``tg263:NAME`` (`medimagenet.rois`)."""
 Code = Annotated[str, AfterValidator(_check_code)]
 """A key of `findings.SEVERITY`."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -170,6 +169,12 @@ class MaskCrop(_Section):
 Crop = Annotated[NoCrop | ForegroundCrop | MaskCrop, Field(discriminator="kind")]
 
 
+def _shares_of_folds(folds: int, test: Any) -> dict[str, float]:
+    """Shares of train and val where one of the folds is val."""
+    left = 1.0 - test if isinstance(test, int | float) else 1.0
+    return {"train": left * (folds - 1) / folds, "val": left / folds, "test": test}
+
+
 class SplitRecipe(_Section):
     """Share of the patients in each split. Where one share is given, those left out are 0."""
 
@@ -177,10 +182,17 @@ class SplitRecipe(_Section):
     val: Annotated[float, Field(ge=0, le=1)] = 0.2
     test: Annotated[float, Field(ge=0, le=1)] = 0.1
     seed: int = 0
+    stratify: Literal["none", "collection", "label"] = "none"
+    """So that every split has its part of each collection, or of each set of classes that patients have."""
+    folds: Annotated[int, Field(ge=0, le=100)] = 0
+    """Of a cross-validation: all patients but the test share are dealt into so many. Fold 0 is the split "val", the
+    others are "train"; the store's column `fold` says which. train and val need not be given."""
 
     @model_validator(mode="before")
     @classmethod
     def _absent_is_zero(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and isinstance(values.get("folds"), int) and values["folds"] > 1:
+            return {**_shares_of_folds(values["folds"], values.get("test", 0.0)), **values}
         if isinstance(values, Mapping) and any(name in values for name in SPLITS):
             return {**dict.fromkeys(SPLITS, 0.0), **values}
         return values
@@ -191,6 +203,18 @@ class SplitRecipe(_Section):
         if abs(total - 1) > 1e-6:
             raise ValueError(
                 f"train + val + test must be 1, got {self.train} + {self.val} + {self.test} = {round(total, 9)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_folds(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds must be 0 for none, or at least 2, got 1")
+        wanted = _shares_of_folds(self.folds, self.test) if self.folds else {"train": self.train, "val": self.val}
+        if any(abs(getattr(self, name) - share) > 1e-6 for name, share in wanted.items()):
+            raise ValueError(
+                f"with {self.folds} folds only test is to be given: a fold has {wanted['val']:.6g} of the patients, "
+                f"got train={self.train}, val={self.val}"
             )
         return self
 
@@ -327,8 +351,19 @@ class Recipe(_Section):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole recipe as JSON values, defaults written out."""
-        return self.model_dump(mode="json")
+        """The whole recipe as JSON values, defaults written out.
+
+        Keys that came after the first stores are left out while they have their defaults: a recipe that says nothing
+        of them keeps its hash, and a store that is compiled again its bytes.
+        """
+        content = self.model_dump(mode="json")
+        for *path, key in LATER_KEYS:
+            section = content
+            for part in path:
+                section = section[part]
+            if section[key] == LATER_KEYS[(*path, key)]:
+                del section[key]
+        return content
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
