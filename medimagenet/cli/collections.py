@@ -1,5 +1,6 @@
 """`medimagenet collections`: what there is, and under which terms."""
 
+import importlib
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +27,10 @@ def command(
         list[Path] | None, typer.Option(help="Your own index in place of the public one.", metavar="X.parquet")
     ] = None,
     public: Public = False,
+    tcia: Annotated[
+        bool, typer.Option("--tcia", help="TCIA's own catalogue instead; asked for once, then kept.")
+    ] = False,
+    update: Annotated[bool, typer.Option("--update", help="Ask TCIA again.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """List the collections of the public index, or show what is in one, its terms and how to cite it.
@@ -34,6 +39,14 @@ def command(
     """
     if (action is Action.SHOW) != (name is not None):
         raise typer.BadParameter("say which: medimagenet collections show NAME")
+    if update and not tcia:
+        raise typer.BadParameter('--update goes with --tcia; "medimagenet update" is for the public index')
+    if tcia:
+        catalogue = importlib.import_module(
+            ".catalogue", __package__
+        )  # with the HTTP client, which others need not load
+        catalogue.show_catalogue(name, refresh=update, as_json=as_json)
+        return
     with wrong_usage():
         opened = open_indexes(index, public=public)
         found = list_collections(opened if name is None else opened.search(collection=name))

@@ -135,8 +135,8 @@ class Tcia:
         if missing:
             raise SourceError(
                 f"TCIA does not have {len(missing)} of {len(uids)} series of {self.argument}, such as {missing[0]}: "
-                "they may have moved or be under controlled access; the public index may have them "
-                f'("medimagenet search --from-manifest {self.argument}")'
+                "they may have moved or be under controlled access; the public index may have them: "
+                f'"medimagenet search --from-manifest {self.argument}"'
             )
         return list(found.values())
 
