@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from .header import ImageHeader
 from .pixels import INT16, NATIVE, Rescale, decode_frames, stored_dtype
 
 SMALL_BYTES = 4 << 20  # of pixels: below it threads cost more than they bring
+_ALIGNMENT = 64  # bytes
 _BATCHES = 8  # per thread: few enough to cost nothing, enough that threads end together
 
 Planes = list[tuple[Frame, NDArray[Any]]]
@@ -61,13 +63,21 @@ def read_values(
         Pixels are absent, cut short or cannot be decoded.
     """
     plane = frames[0].plane
-    volume = np.empty((len(frames), plane.rows, plane.columns), dtype=dtype)
+    volume = _aligned_empty((len(frames), plane.rows, plane.columns), np.dtype(dtype))
     instances: dict[int, Planes] = defaultdict(list)
     for frame, out in zip(frames, volume, strict=True):
         instances[id(frame.header)].append((frame, out))
     if not _fill_all(list(instances.values()), factor, jobs if volume.nbytes > SMALL_BYTES else 1):
         return read_values(frames, np.float32, factor=factor, jobs=jobs)
     return volume
+
+
+def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A new array at a multiple of 64 bytes: `read` into memory at other offsets runs at a fourth of the speed."""
+    n_bytes = prod(shape) * dtype.itemsize
+    raw = np.empty(n_bytes + _ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + n_bytes].view(dtype).reshape(shape)
 
 
 def cpu_count() -> int:
@@ -122,7 +132,7 @@ def _scratch(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
     """A buffer of this thread, used again for the next slice."""
     key = (shape, dtype.str)
     if getattr(_local, "key", None) != key:
-        _local.key, _local.buffer = key, np.empty(shape, dtype=dtype)
+        _local.key, _local.buffer = key, _aligned_empty(shape, dtype)
     buffer: NDArray[Any] = _local.buffer
     return buffer
 

@@ -9,6 +9,7 @@ one form to decode.
 
 import io
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -57,18 +58,30 @@ _OWNER, _END, _SEQUENCE, _NAMED = 0, 1, 2, 3  # columns of the stack of open con
 _DONE, _CUT, _ODD = 0, 1, 2  # how a walk ends: at the end, at the end of the bytes given, at something unexpected
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Elements:
     """The elements of one file, in the order of the file."""
 
     path: Path
     data: bytes
     """The bytes that offsets refer to."""
-    rows: list[list[int]]
+    table: NDArray[np.int64] | list[list[int]]
     """Per element: tag, offset of the value, its length (-1: undefined), row after the last one inside it."""
     transfer_syntax: str
     of_file: bool
     """Whether offsets are those of the file; not so where pydicom had to rewrite it."""
+
+    @cached_property
+    def rows(self) -> list[list[int]]:
+        """`table` as lists; of most images it is never asked for."""
+        return self.table.tolist() if isinstance(self.table, np.ndarray) else self.table
+
+    def find(self, tags: NDArray[np.int64]) -> list[list[int]]:
+        """Row, offset and length of those elements directly in the dataset whose tags (rising) are asked for; row -1
+        where there is none."""
+        found = np.full((len(tags), 3), ROOT, dtype=np.int64)
+        _find(np.asarray(self.table, dtype=np.int64).reshape(-1, 4), tags, found)
+        return found.tolist()
 
     def fields(self, inside: int = ROOT) -> dict[int, int]:
         """Tag to row of the elements directly in the dataset (`ROOT`) or in the item of row `inside`."""
@@ -183,14 +196,14 @@ def _walk_bytes(path: Path, data: bytes, sequences: NDArray[np.int64]) -> tuple[
     array = np.frombuffer(data, dtype=np.uint8)
     rows = np.empty((len(data) // 8 + 1, 4), dtype=np.int64)
     count, start, reached = _walk(array, PREAMBLE, True, 2, sequences, rows)
-    meta = Elements(path, data, rows[:count].tolist(), "", True)
+    meta = Elements(path, data, rows[:count].copy(), "", True)
     syntax = meta.text(meta.fields().get(TRANSFER_SYNTAX))
     if reached != _DONE or syntax is None or syntax in (DEFLATED, BIG_ENDIAN):
         return None, reached if reached == _CUT else _ODD
     count, _, reached = _walk(array, start, syntax != IMPLICIT_LITTLE, 0xFFFF, sequences, rows)
     if reached != _DONE:
         return None, reached
-    return Elements(path, data, rows[:count].tolist(), syntax, True), reached
+    return Elements(path, data, rows[:count].copy(), syntax, True), reached
 
 
 def _through_pydicom(path: Path, sequences: NDArray[np.int64]) -> Elements:
@@ -210,7 +223,7 @@ def _through_pydicom(path: Path, sequences: NDArray[np.int64]) -> Elements:
     count, _, reached = _walk(np.frombuffer(data, dtype=np.uint8), 0, True, 0xFFFF, sequences, rows)
     if reached != _DONE:
         raise DicomError(f"{path.name} has a header that breaks off after {count} elements")
-    return Elements(path, data, rows[:count].tolist(), syntax, False)
+    return Elements(path, data, rows[:count].copy(), syntax, False)
 
 
 def _parse_slowly(value: bytes, offset: int, path: Path) -> NDArray[np.float64]:
@@ -221,6 +234,17 @@ def _parse_slowly(value: bytes, offset: int, path: Path) -> NDArray[np.float64]:
     if not np.isfinite(numbers).all():
         raise DicomError(f"{path.name} has a number at byte {offset} that is not finite")
     return numbers
+
+
+@kernel
+def _find(table: NDArray[np.int64], tags: NDArray[np.int64], found: NDArray[np.int64]) -> None:
+    """Of an element that is there twice the last counts, as in `Elements.fields`."""
+    row = 0
+    while row < len(table):
+        at = np.searchsorted(tags, table[row, 0])
+        if at < len(tags) and tags[at] == table[row, 0]:
+            found[at, 0], found[at, 1], found[at, 2] = row, table[row, 1], table[row, 2]
+        row = table[row, 3]
 
 
 @kernel

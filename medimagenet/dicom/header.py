@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .elements import PIXEL_DATA, Elements, read_elements
 
 TEXT, NAME, WHOLE, DOUBLES = "text", "name", "whole", "doubles"
 """What a value is: text and decimal strings; text in the file's character set; a US or UL; FDs, as a tuple."""
+
+Known = dict[tuple[int, bytes], Any]
+"""Values by tag and bytes."""
 
 METADATA: Mapping[int, tuple[str, str]] = {
     0x00080016: ("SOPClassUID", TEXT),
@@ -83,8 +88,12 @@ class ImageHeader:
         return self.path.name
 
 
-def read_image_header(path: Path) -> ImageHeader:
+def read_image_header(path: Path, known: Known | None = None) -> ImageHeader:
     """Read what decoding needs of one image file, without its pixels.
+
+    Parameters
+    ----------
+    known : what was read of other files of the series, filled on the way: most values are the same in all
 
     Raises
     ------
@@ -93,26 +102,56 @@ def read_image_header(path: Path) -> ImageHeader:
     """
     elements = read_elements(path, header_only=True)
     offset, length = None, 0
-    if elements.of_file and elements.rows and elements.rows[-1][0] == PIXEL_DATA:
-        _, offset, length, _ = elements.rows[-1]
-    return ImageHeader(path, keyword_values(elements, IMAGE), elements.transfer_syntax, offset, length, elements)
+    if elements.of_file and len(elements.table) and elements.table[-1][0] == PIXEL_DATA:
+        offset, length = int(elements.table[-1][1]), int(elements.table[-1][2])
+    return ImageHeader(path, keyword_values(elements, IMAGE, known), elements.transfer_syntax, offset, length, elements)
 
 
-def keyword_values(elements: Elements, table: Mapping[int, tuple[str, str]], inside: int = -1) -> dict[str, Any]:
-    """The values of a table's tags, by keyword; those absent or empty are left out."""
+def keyword_values(
+    elements: Elements, table: Mapping[int, tuple[str, str]], known: Known | None = None
+) -> dict[str, Any]:
+    """The values of a table's tags (rising) directly in the dataset, by keyword; those absent or empty are left out."""
     values: dict[str, Any] = {}
-    fields = elements.fields(inside)
-    for tag, (keyword, kind) in table.items():
-        row = fields.get(tag)
-        if row is None or not elements.rows[row][2]:
+    for (row, offset, length), (tag, (keyword, kind)) in zip(
+        elements.find(_tags(tuple(table))), table.items(), strict=True
+    ):
+        if row < 0 or not length:
             continue
-        if kind == WHOLE:
-            values[keyword] = elements.number(row)
-        elif kind == DOUBLES:
-            values[keyword] = doubles(elements.value(row))
-        elif (text := elements.name(row) if kind == NAME else elements.text(row)) is not None:
-            values[keyword] = text.split("\\") if "\\" in text and kind == TEXT else text
+        if kind == NAME:
+            value = elements.name(row)
+        else:
+            key = tag, elements.data[offset : offset + length]
+            value = known.get(key, known) if known is not None else known
+            if value is known:
+                value = _value(key[1], kind)
+                if known is not None:
+                    known[key] = value
+        if value is not None:
+            values[keyword] = value
     return values
+
+
+def item_values(elements: Elements, table: Mapping[int, tuple[str, str]], item: int) -> dict[str, Any]:
+    """As `keyword_values`, of the item of a sequence in row `item`."""
+    fields = elements.fields(item)
+    found = ((keyword, kind, fields[tag]) for tag, (keyword, kind) in table.items() if tag in fields)
+    values = {keyword: _value(elements.value(row), kind) for keyword, kind, row in found if elements.rows[row][2]}
+    return {keyword: value for keyword, value in values.items() if value is not None}
+
+
+@lru_cache(maxsize=64)
+def _tags(tags: tuple[int, ...]) -> NDArray[np.int64]:
+    return np.array(tags, dtype=np.int64)
+
+
+def _value(raw: bytes, kind: str) -> Any:
+    """A value of any kind but `NAME`; None where it is empty."""
+    if kind == WHOLE:
+        return int.from_bytes(raw, "little")
+    if kind == DOUBLES:
+        return doubles(raw)
+    text = raw.decode("latin-1").strip(" \0")
+    return (text.split("\\") if "\\" in text else text) or None
 
 
 def doubles(raw: bytes) -> tuple[float, ...]:

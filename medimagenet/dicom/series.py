@@ -14,7 +14,7 @@ from ..geometry import Grid
 from ..volume import Volume
 from .decode import read_values, value_dtype
 from .frames import Frame
-from .header import METADATA, ImageHeader, keyword_values, read_image_header
+from .header import METADATA, ImageHeader, Known, keyword_values, read_image_header
 from .layout import Layout, layout_of
 from .pixels import is_lossy, stored_dtype
 from .split import Part
@@ -145,22 +145,24 @@ def _image_headers(files: Path | Sequence[Path]) -> list[ImageHeader]:
         return found
     if not files:
         raise DicomError("no files given: a series has at least one")
-    return [_image_header(Path(file)) for file in files]
+    known: Known = {}
+    return [_image_header(Path(file), known) for file in files]
 
 
 def _images_of(folder: Path) -> Iterator[ImageHeader]:
     """Of a folder's own files those that are images; others may lie beside them."""
+    known: Known = {}
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
         try:
-            header = read_image_header(path)
+            header = read_image_header(path, known)
         except DicomError:
             continue
         if "Rows" in header.values:
             yield header
 
 
-def _image_header(path: Path) -> ImageHeader:
-    header = read_image_header(path)
+def _image_header(path: Path, known: Known | None = None) -> ImageHeader:
+    header = read_image_header(path, known)
     if "Rows" not in header.values:
         raise DicomError(f"{path.name} is not an image: it has no Rows (0028,0010)")
     return header

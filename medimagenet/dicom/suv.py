@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import DicomError
 from ..findings import Finding
 from .elements import Elements
-from .header import TEXT, ImageHeader, keyword_values, private_row
+from .header import TEXT, ImageHeader, item_values, keyword_values, private_row
 
 UNIT_SUV = "SUVbw g/ml"
 UNIT_ACTIVITY = "Bq/ml"
@@ -96,7 +96,7 @@ def _suv_per_activity(headers: Sequence[ImageHeader], values: Mapping[str, Any])
     tracers = elements.items(elements.fields().get(_TRACERS))
     if not tracers:
         raise _not_computable("RadiopharmaceuticalInformationSequence", "absent", tag=_TRACERS)
-    tracer = keyword_values(elements, TRACER, tracers[0])
+    tracer = item_values(elements, TRACER, tracers[0])
     corrections = values.get("CorrectedImage", [])
     absent = {"ATTN", "DECY"} - set([corrections] if isinstance(corrections, str) else corrections)
     correction = values.get("DecayCorrection")
