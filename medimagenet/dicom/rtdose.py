@@ -1,5 +1,8 @@
-"""RTDOSE: a dose grid to a `Volume` in Gy (DICOM PS3.3 C.8.8.3)."""
+"""RTDOSE: a dose grid to a `Volume` in Gy (DICOM PS3.3 C.8.8.3), on its own grid or on that of an image."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,17 +13,28 @@ from numpy.typing import NDArray
 
 from ..errors import DicomError, GeometryError
 from ..findings import Finding, Severity
+from ..geometry import Grid
 from ..volume import Volume
 from .elements import read_dataset, read_elements
 from .header import METADATA, keyword_values
+from .onto import resample_onto, voxels_outside
 from .pixels import decode_frames
 from .stack import SlicePlane, Stack, plane_from_values, stack_slices
 
 RTDOSE_STORAGE = "1.2.840.10008.5.1.4.1.1.481.2"
 
+WHOLE = ("PLAN", "MULTI_PLAN", "PLAN_OVERVIEW", "RECORD", "")  # what a sum of doses may be of, absent included
+IMPLAUSIBLE_GY = 500.0  # above what brachytherapy puts beside its sources
 
-def read_dose(file: Path) -> Volume:
+
+def read_dose(file: Path, reference: Grid | Volume | None = None, *, parallel: bool = False) -> Volume:
     """Decode a dose grid: stored values x DoseGridScaling (3004,000E), planes by GridFrameOffsetVector (3004,000C).
+
+    Parameters
+    ----------
+    reference : an image, or its grid, to put the dose on; None keeps the dose's own grid
+        Dose is linear between the centres of its voxels. Voxels outside of them get 0, and a finding says how many.
+    parallel : use all threads of numba; off where the caller has threads or processes of its own
 
     Returns
     -------
@@ -38,24 +52,72 @@ def read_dose(file: Path) -> Volume:
     dataset = read_dataset(path)
     if dataset.SOPClassUID != RTDOSE_STORAGE:
         raise DicomError(f"{path.name} is not an RTDOSE object: its SOPClassUID (0008,0016) is {dataset.SOPClassUID}")
-    if "DoseGridScaling" not in dataset:
-        raise DicomError(f"{path.name} has no DoseGridScaling (3004,000E): its values have no meaning")
     stored = decode_frames(dataset, path.name)
     stored = stored if stored.ndim == 3 else stored[None]
     stack = _stack(dataset, len(stored), path.name)
-    array = stored[list(stack.order)] * float(dataset.DoseGridScaling)
+    array = (stored[list(stack.order)] * _scaling(dataset, path.name)).astype(np.float32)
     metadata = keyword_values(read_elements(path, header_only=True), METADATA)
     for keyword in ("DoseUnits", "DoseType", "DoseSummationType"):
         metadata[keyword] = str(dataset.get(keyword, ""))
-    findings = list(stack.findings)
-    if metadata["DoseUnits"] != "GY":
-        message = f"DoseUnits (3004,0002) is {metadata['DoseUnits']!r}, not GY: the values are no absolute dose"
-        findings.append(Finding(code="dose_not_absolute", message=message))
-    unit = "Gy" if metadata["DoseUnits"] == "GY" else None
     if stack.grid is None:
         reasons = [finding for finding in stack.findings if finding.severity is Severity.ERROR]
         raise GeometryError(f"{path.name} forms no volume: {'; '.join(f.message for f in reasons)}", reasons)
-    return Volume(array.astype(np.float32), stack.grid, unit, MappingProxyType(metadata), tuple(findings))
+    findings = [*stack.findings, *_dose_findings(dataset, len(stored), metadata, float(array.max(initial=0.0)))]
+    unit = "Gy" if metadata["DoseUnits"] == "GY" else None
+    dose = Volume(array, stack.grid, unit, MappingProxyType(metadata), tuple(findings))
+    return dose if reference is None else _onto(dose, reference, parallel)
+
+
+def _scaling(dataset: pydicom.Dataset, name: str) -> float:
+    if "DoseGridScaling" not in dataset:
+        raise DicomError(f"{name} has no DoseGridScaling (3004,000E): its values have no meaning")
+    try:
+        scaling = float(dataset.DoseGridScaling)
+    except (TypeError, ValueError) as error:
+        raise DicomError(f"{name} has DoseGridScaling (3004,000E) {dataset.DoseGridScaling!r}, no number") from error
+    if not (isfinite(scaling) and scaling > 0):
+        raise DicomError(f"{name} has DoseGridScaling (3004,000E) {scaling}: it must be above 0")
+    return scaling
+
+
+def _dose_findings(
+    dataset: pydicom.Dataset, frames: int, metadata: Mapping[str, Any], greatest: float
+) -> Iterator[Finding]:
+    """What keeps a dose from being that of a treatment in Gy."""
+    if metadata["DoseUnits"] != "GY":
+        message = f"DoseUnits (3004,0002) is {metadata['DoseUnits']!r}, not GY: the values are no absolute dose"
+        yield Finding(code="dose_not_absolute", message=message)
+    if metadata["DoseType"] == "ERROR":
+        message = "DoseType (3004,0004) is ERROR: the values are differences between doses"
+        yield Finding(code="dose_not_absolute", message=message)
+    if metadata["DoseSummationType"] not in WHOLE:
+        message = f"DoseSummationType (3004,000A) is {metadata['DoseSummationType']!r}: it is not that of a whole plan"
+        yield Finding(code="dose_not_whole_plan", message=message)
+    if metadata["DoseUnits"] == "GY" and greatest > IMPLAUSIBLE_GY:
+        message = f"the greatest dose is {greatest:.5g} Gy, more than {IMPLAUSIBLE_GY:g}: the unit may be another"
+        yield Finding(code="dose_implausible", message=message, numbers={"greatest": greatest})
+    offsets = dataset.get("GridFrameOffsetVector")
+    if frames == 1 and offsets is not None and np.size(offsets) != 1:
+        message = f"it has 1 frame but {np.size(offsets)} offsets in GridFrameOffsetVector (3004,000C)"
+        about = {"frames": frames, "offsets": int(np.size(offsets))}
+        yield Finding(code="dose_frames_unmatched", message=message, numbers=about)
+
+
+def _onto(dose: Volume, reference: Grid | Volume, parallel: bool) -> Volume:
+    """The dose on another grid."""
+    grid = reference.grid if isinstance(reference, Volume) else reference
+    findings = list(dose.findings)
+    if isinstance(reference, Volume):
+        frame, own = (each.metadata.get("FrameOfReferenceUID") for each in (reference, dose))
+        if frame and own and frame != own:
+            message = "the dose is in another frame of reference than the image (FrameOfReferenceUID (0020,0052))"
+            findings.append(Finding(code="wrong_image", message=message))
+    array = resample_onto(dose.array, dose.grid, grid, interpolation="linear", parallel=parallel)
+    outside = voxels_outside(dose.grid, grid)
+    if outside:
+        message = f"{outside} voxels lie outside the dose grid and have 0 Gy"
+        findings.append(Finding(code="dose_outside_grid", message=message, numbers={"voxels": outside}))
+    return replace(dose, array=array, grid=grid, findings=tuple(findings))
 
 
 def _stack(dataset: pydicom.Dataset, n_frames: int, name: str) -> Stack:

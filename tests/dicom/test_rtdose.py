@@ -3,9 +3,12 @@
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK
 
 from medimagenet.dicom import read_dose
 from medimagenet.errors import DicomError, GeometryError
+from medimagenet.geometry import Grid
+from medimagenet.volume import Volume
 
 STORED = np.arange(24, dtype=np.uint32).reshape(4, 2, 3)
 
@@ -35,12 +38,51 @@ def without_scaling(dataset):
         ([0, 1, 2], None, GeometryError, "4 frames but 3 offsets"),
         ([5, 6, 7, 8], None, GeometryError, "begins with 5, which is neither 0 nor the z"),
         ([0, 1, 2, 9], None, GeometryError, "forms no volume"),
+        ([0, 1, 2, 3], lambda dataset: setattr(dataset, "DoseGridScaling", 0), DicomError, "must be above 0"),
         ([0, 1, 2, 3], without_scaling, DicomError, r"no DoseGridScaling \(3004,000E\)"),
     ],
 )
 def test_what_is_no_dose_is_named(write_dose, offsets, change, error, message):
     with pytest.raises(error, match=message):
         read_dose(write_dose(STORED, offsets, 1.0, change=change))
+
+
+def test_dose_on_another_grid_is_linear_between_voxels_as_in_simpleitk(write_dose):
+    stored = np.random.default_rng(0).integers(0, 1000, (6, 7, 8)).astype(np.uint32)
+    path = write_dose(stored, [0, 2, 4, 6, 8, 10], 0.01)
+    grid = Grid((9, 8, 7), (2.1, 1.3, 1.1), (0.7, 2.9, 29.4), ((0.8, -0.6, 0), (0.6, 0.8, 0), (0, 0, 1)))
+    dose = read_dose(path, grid)
+    like = Volume(np.zeros(grid.shape, np.float32), grid).to_sitk()
+    expected = SimpleITK.GetArrayFromImage(SimpleITK.Resample(read_dose(path).to_sitk(), like))
+    np.testing.assert_allclose(dose.array, expected, atol=1e-4)
+    outside = SimpleITK.GetArrayFromImage(SimpleITK.Resample(read_dose(path).to_sitk() * 0 + 1, like)) == 0
+    (finding,) = dose.findings
+    assert (finding.code, finding.numbers) == ("dose_outside_grid", {"voxels": int(outside.sum())})
+    assert 0 < outside.sum() < outside.size
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "codes"),
+    [
+        ("DoseUnits", "RELATIVE", ["dose_not_absolute"]),
+        ("DoseType", "ERROR", ["dose_not_absolute"]),
+        ("DoseType", "EFFECTIVE", []),
+        ("DoseSummationType", "BEAM", ["dose_not_whole_plan"]),
+        ("DoseSummationType", "PLAN", []),
+        ("DoseGridScaling", "1000", ["dose_implausible"]),
+    ],
+)
+def test_what_keeps_a_dose_from_being_that_of_a_plan_in_gray(write_dose, keyword, value, codes):
+    dose = read_dose(write_dose(STORED, [0, 1, 2, 3], 1.0, change=lambda dataset: setattr(dataset, keyword, value)))
+    assert [finding.code for finding in dose.findings] == codes
+
+
+def test_a_dose_of_another_frame_of_reference(write_dose):
+    path = write_dose(STORED, [0, 1, 2, 3], 1.0, change=lambda dataset: setattr(dataset, "FrameOfReferenceUID", "1.9"))
+    grid = read_dose(path).grid
+    for frame, codes in (("1.9", []), ("1.8", ["wrong_image"])):
+        image = Volume(np.zeros(grid.shape), grid, metadata={"FrameOfReferenceUID": frame})
+        assert [finding.code for finding in read_dose(path, image).findings] == codes
 
 
 @pytest.mark.realdata
@@ -53,10 +95,13 @@ def test_real_doses_equal_pydicom(realdata, name):
     dose = read_dose(path)
     np.testing.assert_allclose(dose.array, expected.reshape(dose.array.shape), rtol=1e-6)
     assert dose.unit is None
-    assert "dose_not_absolute" in [finding.code for finding in dose.findings]
+    codes = [finding.code for finding in dose.findings]
+    assert "dose_not_absolute" in codes
+    assert ("dose_frames_unmatched" in codes) == (name == "rtdose_1frame")
 
 
 @pytest.mark.realdata
 def test_a_real_plane(realdata):
     dose = read_dose(realdata / "rtdose" / "eyeplan" / "rtdose.dcm")
     assert (dose.array.max(), dose.unit) == (9896.0, "Gy")
+    assert "dose_implausible" in [finding.code for finding in dose.findings]
