@@ -17,6 +17,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 PACKAGE = Path(importlib.util.find_spec("idc_index_data").origin).parent
@@ -44,6 +45,11 @@ def main_tables(collections=COLLECTIONS):
         tables[name] = pq.read_table(PACKAGE / f"{name}.parquet")
     tables["prior_versions_index"] = pq.read_table(PACKAGE / "prior_versions_index.parquet").slice(0, 10)
     return tables
+
+
+def is_not(table, collection):
+    """Mask of the rows of other collections."""
+    return pc.not_equal(table["collection_id"], collection)
 
 
 def schema_of(table):
@@ -99,8 +105,11 @@ def _annotation(row, target):
 
 
 def geometry_of(row, number):
-    """Regular axial volumes, but of a study the second is sagittal and the third has uneven steps."""
-    regular = number % 3 < 2
+    """Regular axial volumes, but of a study the second is sagittal and the third has uneven steps.
+
+    A single slice has no step between slices: what that decides is null.
+    """
+    regular = None if row["instanceCount"] == 1 else number % 3 < 2
     checks = dict.fromkeys(CHECKS, True) | {"uniform_slice_spacing": regular}
     values = {
         "origin_patient": [1.0, 2.0, 3.0],

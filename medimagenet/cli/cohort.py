@@ -11,6 +11,7 @@ from . import filters as options
 from .output import JsonFlag, human_bytes, plural, to_json, write_json, write_line, write_table, wrong_usage
 
 MOST_NAMES = 10  # ROI names that no pattern takes
+_OF_ALL = ("collection", "cancer", "license")
 
 
 def command(
@@ -22,23 +23,31 @@ def command(
     public: options.Public = False,
     collection: options.Collection = None,
     cancer: options.Cancer = None,
-    sex: options.Sex = None,
     license: options.License = None,
+    body_part: options.BodyPart = None,
+    sex: options.Sex = None,
+    age: options.Age = None,
+    manufacturer: options.Manufacturer = None,
+    slice_thickness: options.SliceThickness = None,
+    min_slices: options.MinSlices = None,
+    text: options.Words = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Check a cohort before a byte is downloaded: patients, samples, bytes, licences, ROI names.
 
-    Counted are the studies that have all of the modalities.
+    Counted are the studies that have all of the modalities. Collection, cancer and license are asked of every series,
+    the other filters of the images.
     """
+    given = {name: value for name, value in locals().items() if name in options.FILTERS and value not in (None, [])}
     wanted = None if recipe is None else Recipe.load(recipe)
     asked = modalities or (wanted and list(wanted.modalities))
     if not asked:
         raise typer.BadParameter("say --modalities, such as CT,RTSTRUCT, or give a --recipe")
-    given = {"collection": collection, "cancer": cancer, "sex": sex, "license": license}
-    filters: dict[str, Any] = {name: value for name, value in given.items() if value}
+    of_all: Any = {name: value for name, value in given.items() if name in _OF_ALL}
+    of_images: Any = {name: value for name, value in given.items() if name not in _OF_ALL}
     with wrong_usage():
-        found = options.open_indexes(indexes, public=public).search(**filters)
-        cohort = check_cohort(found, asked, rois=wanted.rois if wanted else None)
+        found = options.open_indexes(indexes, public=public).search(**of_all)
+        cohort = check_cohort(found, asked, rois=wanted.rois if wanted else None, images=of_images)
     document = to_json(cohort)
     write_json(document) if as_json else _render(document)
 
@@ -63,6 +72,10 @@ def _render(cohort: dict[str, Any]) -> None:
         write_line(f"commercial use: {allowed}")
     if cohort["rois"]:
         _render_rois(cohort["rois"])
+    if cohort["pet"]:
+        pet = cohort["pet"]
+        untold = f", {pet['untold']} cannot be told" if pet["untold"] else ""
+        write_line(f"{pet['ready']} of {pet['series']} PET series can be given as SUV{untold}")
     for sentence in cohort["unknown"]:
         write_line(f"unknown: {sentence}")
 

@@ -31,6 +31,15 @@ License = Annotated[list[str] | None, typer.Option(help='Licence, or "commercial
 Words = Annotated[str | None, typer.Option(help="Words in descriptions, body part, model or collection.")]
 
 
+FILTERS = frozenset(
+    {
+        *("modality", "collection", "body_part", "cancer", "sex", "age", "manufacturer", "slice_thickness"),
+        *("min_slices", "annotated_by", "roi", "license", "text"),
+    }
+)
+"""Names of the options that are filters of `Index.search`."""
+
+
 def open_indexes(paths: list[Path] | None, *, public: bool) -> Index:
     """The indexes that the user names, or the public one, whose first use is told on stderr."""
     with_public = public or not paths

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .stats import Stats as Stats
     from .table import Index as Index
     from .table import open_index as open_index
-    from .update import Available as Available
     from .update import SIDE_INDICES as SIDE_INDICES
+    from .update import Available as Available
     from .update import Update as Update
     from .update import check_update as check_update
     from .update import update_index as update_index
@@ -63,18 +63,18 @@ _HOMES = {
 }
 
 __all__ = [
+    "INDEX_VERSION",
+    "SIDE_INDICES",
     "Available",
     "ClassCount",
     "Cohort",
     "Collection",
     "Filters",
-    "INDEX_VERSION",
     "Index",
     "LicenseCount",
     "ModalityCount",
     "RoiCount",
     "RoiTable",
-    "SIDE_INDICES",
     "Sample",
     "SampleSet",
     "Stats",

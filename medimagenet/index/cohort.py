@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ..rois import match_rois
 from ..sources.idc import NAME as PUBLIC_SOURCE
 from .links import ANNOTATIONS
+from .query import Filters
 from .rows import quoted
 from .samples import parse_modalities
+from .sides import GEOMETRY, IMAGES, PET, REFERENCES, Here, absent, how_to_get, sample_limits
 from .stats import LicenseCount, count_index
 
 if TYPE_CHECKING:
@@ -38,6 +40,17 @@ class RoiCoverage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PetCoverage:
+    """How many PET series of the public index can be given as SUV, by what ``pt_index`` tells of them."""
+
+    series: int
+    ready: int
+    """Units are GML, or BQML with attenuation and decay correction, injected dose and time."""
+    untold: int
+    """Whether they can is in what the index does not have: private elements of counts, a date of the injection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
     """What a question would bring. Counts are of the studies that have every modality asked."""
 
@@ -59,6 +72,8 @@ class Cohort:
     """Image series whose slices form a regular volume; None where the index does not know."""
     rois: RoiCoverage | None
     """None without patterns, or where ROI names are not known."""
+    pet: PetCoverage | None
+    """None without public PET, or where the index does not know."""
     unknown: tuple[str, ...]
     """What could not be answered, and where the answer is."""
 
@@ -69,16 +84,27 @@ SELECT modalities, count(DISTINCT {{'collection': collection, 'patient': patient
         any_value(PatientID) AS patient FROM series WHERE Modality IN ({names}) GROUP BY StudyInstanceUID
 ) GROUP BY 1 ORDER BY 3 DESC, 1
 """
-_ELSEWHERE = {
-    "samples": "samples by references are not known of public series: side indices rtstruct_index, seg_index",
-    "rois": "ROI names are not known of public series: side indices rtstruct_index, seg_index",
-    "volumes": "regular volumes are not known of public series: side index volume_geometry_index",
-}
-_SUV = "PET that can be given as SUV: side index pt_index of public series; of others, decoding tells"
+_UNTOLD_PET = "PET that can be given as SUV: decoding tells"
+_WEIGHT = "PatientWeight, without which there is no SUV from Bq/ml, is in no index of IDC"
+
+_READY = """
+SELECT count(*), count_if(told AND ready), count_if(NOT told) FROM (
+    SELECT coalesce(Units = 'GML' OR Units = 'BQML' AND list_has_all(CorrectedImage, ['ATTN', 'DECY'])
+            AND DecayCorrection IN ('START', 'ADMIN') AND RadionuclideTotalDose > 0, false) AS ready,
+        Units IS DISTINCT FROM 'CNTS' AND NOT (ready AND Units = 'BQML' AND DecayCorrection = 'START'
+            AND RadiopharmaceuticalStartTime IS NULL) AS told
+    FROM {series} AS series LEFT JOIN pt_index USING (SeriesInstanceUID)
+    WHERE series.Modality = 'PT' AND series.source = {source}
+)
+"""
 
 
 def check_cohort(
-    index: "Index", modalities: str | Sequence[str], *, rois: Mapping[str, Sequence[str]] | None = None
+    index: "Index",
+    modalities: str | Sequence[str],
+    *,
+    rois: Mapping[str, Sequence[str]] | None = None,
+    images: Filters | None = None,
 ) -> Cohort:
     """Say what the series of an index would bring for samples of these modalities.
 
@@ -90,13 +116,18 @@ def check_cohort(
         What a sample must have, as for `find_samples`.
     rois
         Patterns by class, as a recipe has them.
+    images
+        What images have to meet beside that, such as ``{"min_slices": 60, "age": (18, 80)}``. Annotations need not:
+        see `Index.search_images`.
 
     Raises
     ------
     ValueError
-        Modalities that no sample can have, or a pattern that is not a regular expression.
+        Modalities that no sample can have, a pattern that is not a regular expression, or a filter that is not known.
     """
     asked = parse_modalities(modalities)
+    if images:
+        index = index.search_images(**images)
     names = ", ".join(map(quoted, asked))
     every = " AND ".join(f"bool_or(Modality = {quoted(name)})" for name in asked)
     studies = f"SELECT StudyInstanceUID FROM series GROUP BY 1 HAVING {every}"
@@ -122,20 +153,59 @@ def check_cohort(
 def _known(
     index: "Index", complete: str, asked: Sequence[str], rois: Mapping[str, Sequence[str]] | None
 ) -> dict[str, Any]:
-    """The answers that only an index of headers has; of public series each is None."""
-    suv = (_SUV,) if "PT" in asked else ()
-    ((has_public,),) = index.fetch(f"SELECT coalesce(bool_or(source = {quoted(PUBLIC_SOURCE)}), false) FROM {complete}")
-    if has_public:
-        elsewhere = [sentence for name, sentence in _ELSEWHERE.items() if name != "rois" or rois]
-        return {"samples": None, "volumes": None, "rois": None, "unknown": (*elsewhere, *suv)}
-    images = ", ".join(quoted(name) for name in asked if name not in ANNOTATIONS)
-    ((volumes,),) = index.fetch(f"SELECT count(shape) FROM {complete} WHERE Modality IN ({images})")
-    return {
-        "samples": len(index.samples(asked).samples),
-        "volumes": volumes,
-        "rois": _roi_coverage(index, complete, rois) if rois else None,
-        "unknown": suv,
-    }
+    """The answers that the headers have or, of public series, the side indices; None where they are not here."""
+    query = (
+        f"SELECT bool_or(source = {quoted(PUBLIC_SOURCE)}), bool_and(source = {quoted(PUBLIC_SOURCE)}) FROM {complete}"
+    )
+    ((has_public, is_public),) = index.fetch(query)
+    if is_public is None:  # no series
+        nothing = RoiCoverage(annotations=0, matching=0, unused=()) if rois else None
+        return {"samples": 0, "volumes": 0, "rois": nothing, "pet": None, "unknown": ()}
+    here = index.side_indices if has_public else None
+    limits = sample_limits(here, asked)
+    unknown = [f"samples: {limit}" for limit in limits]
+    known: dict[str, Any] = {"samples": None, "volumes": None, "rois": None, "pet": None}
+    if not limits:
+        known["samples"] = _count_samples(index, asked) if is_public else len(index.samples(asked).samples)
+    images = [name for name in asked if name not in ANNOTATIONS]
+    if lacking := absent(here, [GEOMETRY, *(IMAGES[name] for name in images if name in IMAGES)]):
+        unknown.append(f"regular volumes: {how_to_get(lacking)}")
+    else:
+        names = ", ".join(map(quoted, images))
+        ((known["volumes"],),) = index.fetch(f"SELECT count(shape) FROM {complete} WHERE Modality IN ({names})")
+    if rois and (lacking := absent(here, [REFERENCES[name] for name in asked if name in REFERENCES])):
+        unknown.append(f"ROI names: {how_to_get(lacking)}")
+    elif rois:
+        known["rois"] = _roi_coverage(index, complete, rois)
+    if "PT" in asked:
+        known["pet"], sentences = _pet_coverage(index, complete, here, is_public=is_public)
+        unknown += sentences
+    return {**known, "unknown": tuple(unknown)}
+
+
+def _count_samples(index: "Index", asked: Sequence[str]) -> int:
+    """As many as `find_samples` finds among public series, whose UIDs are unique, without reading them."""
+    has = [
+        f"SeriesInstanceUID IN (SELECT unnest(referenced_series) FROM series WHERE Modality = {quoted(name)})"
+        for name in asked[1:]
+    ]
+    ((count,),) = index.fetch(
+        f"SELECT count(*) FROM series WHERE {' AND '.join([f'Modality = {quoted(asked[0])}', *has])}"
+    )
+    return int(count)
+
+
+def _pet_coverage(
+    index: "Index", complete: str, here: Here, *, is_public: bool
+) -> tuple[PetCoverage | None, list[str]]:
+    """Of public series; and what is not known, of them and of others."""
+    others = [] if is_public else [_UNTOLD_PET]
+    if here is None:
+        return None, [_UNTOLD_PET]
+    if lacking := absent(here, [PET]):
+        return None, [f"PET that can be given as SUV: {how_to_get(lacking)}", *others]
+    ((series, ready, untold),) = index.fetch(_READY.format(series=complete, source=quoted(PUBLIC_SOURCE)))
+    return PetCoverage(series=series, ready=ready, untold=untold), [_WEIGHT, *others]
 
 
 def _roi_coverage(index: "Index", complete: str, rois: Mapping[str, Sequence[str]]) -> RoiCoverage:

@@ -14,6 +14,7 @@ from .collections import collections_of_cancer
 from .licenses import license_matches
 from .links import ANNOTATIONS
 from .rows import PUBLIC, Rows, quoted
+from .sides import IMAGES, REFERENCES, absent, how_to_get
 
 Range = tuple[float | None, float | None]
 """Lowest and highest value, both included; None leaves a side open."""
@@ -40,15 +41,16 @@ class Filters(TypedDict, total=False):
     manufacturer: Words
     """Part of Manufacturer: "siemens" is also Siemens HealthCare GmbH."""
     slice_thickness: Range
-    """mm. Not known to the public index."""
+    """mm. Of public series in the side indices ct_index, mr_index, pt_index."""
     min_slices: int
     """Least number of slices or, of objects without slices, of instances."""
     annotated_by: Words
     """Images to which an annotation of this modality (RTSTRUCT, SEG, RTDOSE, RTPLAN) refers. Where an annotation does
-    not say to which, as in the public index: images of its study."""
+    not say to which, as in the public index without the side indices rtstruct_index and seg_index: images of its
+    study."""
     roi: str
     """Regular expression that a ROI name must match as a whole: of the row or, with `annotated_by`, of the annotation.
-    Not known to the public index."""
+    Of public series in the side indices rtstruct_index and seg_index; a SEG names the types of its segments there."""
     license: Words
     """Name of the licence, with or without its version, or "commercial": all that allow commercial use."""
     text: str
@@ -85,8 +87,31 @@ def conditions_for(rows: Rows, filters: Mapping[str, Any]) -> tuple[str, ...]:
         if name not in Filters.__annotations__:
             raise ValueError(f"unknown filter {name!r}{_closest(name, Filters.__annotations__)}")
     given = {name: value for name, value in filters.items() if value is not None}
+    _refuse_untold(rows, given)
     found = [_BUILDERS[name](rows, value) for name, value in given.items() if name in _BUILDERS]
     return (*found, *_annotations(rows, given))
+
+
+def _refuse_untold(rows: Rows, given: Mapping[str, Any]) -> None:
+    """Raise where the answer for public series is in a side index that is not here."""
+    needed: dict[str, list[str]] = {}
+    if "slice_thickness" in given:
+        needed["slice_thickness"] = _of_modalities(IMAGES, given.get("modality"))
+    if "roi" in given:
+        needed["roi"] = _of_modalities(REFERENCES, given.get("annotated_by", given.get("modality")))
+    for name, sides in needed.items():
+        lacking = absent(rows.side_indices, sides)
+        if lacking:
+            raise ValueError(
+                f"{name} of public series is in the {how_to_get(lacking)}; or leave it out, "
+                "or search your own index alone"
+            )
+
+
+def _of_modalities(sides: Mapping[str, str], modalities: Words | None) -> list[str]:
+    """The side indices of the modalities that are asked for, or all where that leaves it open."""
+    asked = [] if modalities is None else [word.strip().upper() for word in _words(modalities)]
+    return [sides[name] for name in asked if name in sides] or list(sides.values())
 
 
 def unknown_value(what: str, value: str, known: Iterable[str]) -> ValueError:
@@ -181,7 +206,6 @@ def _age(rows: Rows, value: Range) -> str:
 
 
 def _slice_thickness(rows: Rows, value: Range) -> str:
-    _refuse_public(rows, "slice_thickness", "ct_index, mr_index and pt_index")
     return _between("SliceThickness", "slice_thickness", value)
 
 
@@ -235,24 +259,15 @@ def _is_annotated(modality: str, roi: str | None) -> str:
 
 
 def _has_roi(rows: Rows, pattern: str) -> str:
-    _refuse_public(rows, "roi", "rtstruct_index and seg_index")
     try:
         expression = re.compile(pattern, re.IGNORECASE)
     except (re.error, TypeError) as error:
         raise ValueError(f"roi {pattern!r} is not a regular expression: {error}") from error
-    names = [name for (name,) in rows.fetch("SELECT DISTINCT unnest(roi_names) FROM whole") if name is not None]
+    names = rows.values("roi_names")
     taken = [name for name in names if expression.fullmatch(name.strip())]
     if not taken:
         raise unknown_value("roi", pattern, names)
     return f"list_has_any(roi_names, [{', '.join(map(quoted, sorted(taken)))}])"
-
-
-def _refuse_public(rows: Rows, name: str, side_index: str) -> None:
-    if rows.public is not None:
-        raise ValueError(
-            f"{name} of public series is in the side index {side_index}, which is not installed: "
-            "leave it out, or search your own index alone"
-        )
 
 
 _BUILDERS: dict[str, Callable[[Rows, Any], str]] = {

@@ -70,8 +70,10 @@ class Rows:
         return self._values[column]
 
     @property
-    def side_indices(self) -> frozenset[str]:
-        """The side indices of the public index that are here."""
+    def side_indices(self) -> frozenset[str] | None:
+        """The side indices of the public index that are here; None where it is no part of the rows."""
+        if self.public is None:
+            return None
         with self._lock:
             self._connected()
         return self._side_indices

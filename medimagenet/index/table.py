@@ -15,11 +15,13 @@ from ..errors import IndexFileError
 from ..sources.base import SeriesRecord
 from ..sources.idc import NAME, public_database
 from .html import html_table
+from .links import ANNOTATIONS
 from .query import Filters, conditions_for
 from .report import files_path, format_report, read_report, report_path
-from .rows import Rows
-from .samples import SampleSet, find_samples
+from .rows import Rows, quoted
+from .samples import SampleSet, find_samples, parse_modalities
 from .schema import INDEX_VERSION, METADATA_KEY, SCHEMA, complete, file_metadata, to_row
+from .sides import sample_limits
 from .stats import Stats, count_index
 
 if TYPE_CHECKING:
@@ -183,6 +185,25 @@ class Index:
         found = conditions_for(self._rows, filters)
         return Index._of(self._rows, (*self._conditions, *found))
 
+    def search_images(self, **filters: Unpack[Filters]) -> "Index":
+        """The images that meet all of `filters`, and the annotations of their studies, as an index.
+
+        Of annotations (RTSTRUCT, SEG, RTPLAN, RTDOSE) most filters are not meant: they have one instance, and often no
+        age.
+
+        Raises
+        ------
+        ValueError
+            As of `search`.
+        """
+        found = conditions_for(self._rows, filters)
+        if not found:
+            return self
+        images = " AND ".join(found)
+        annotations = f"Modality IN ({', '.join(map(quoted, ANNOTATIONS))})"
+        of_images = f"StudyInstanceUID IN (SELECT StudyInstanceUID FROM whole WHERE {images})"
+        return Index._of(self._rows, (*self._conditions, f"(({images}) OR ({annotations} AND {of_images}))"))
+
     def stats(self) -> Stats:
         """How much of what there is: patients, series, bytes, by modality and by licence."""
         return count_index(self)
@@ -215,36 +236,46 @@ class Index:
     def samples(self, modalities: str | Sequence[str]) -> SampleSet:
         """Series that belong together: see `find_samples`.
 
-        Public series say nothing of what they refer to, so that only others are joined. Download them and index the
-        folder.
+        What public series refer to is in the side indices rtstruct_index and seg_index. Where they are not here, or do
+        not tell it, only others are joined. A million series take long: `search` first.
 
         Raises
         ------
         ValueError
-            Wrong modalities, or an index of public series alone.
+            Wrong modalities, or public series alone that cannot be joined, with the reason.
         """
         if self._rows.public is None:
             return find_samples(self, modalities)
-        if not self._rows.tables:
-            raise ValueError(
-                f"samples {modalities!r} are joined by what objects refer to, which the public index does not have: "
-                "download the series and index their folder"
-            )
-        return find_samples(Index._of(self._rows, (*self._conditions, f"source <> '{NAME}'")), modalities)
+        asked = parse_modalities(modalities)
+        limits = sample_limits(self.side_indices, asked)
+        if limits and not self._rows.tables:
+            raise ValueError(f"samples {modalities!r} of public series: {'; '.join(limits)}")
+        names = ", ".join(map(quoted, asked))
+        return find_samples(
+            self.narrowed(f"source <> '{NAME}'" + ("" if limits else f" OR Modality IN ({names})")), asked
+        )
+
+    @property
+    def side_indices(self) -> frozenset[str] | None:
+        """The side indices of the public index that are here; None where the public index is no part of this one."""
+        return self._rows.side_indices
+
+    def narrowed(self, condition: str) -> "Index":
+        """The series that also meet a condition in SQL, such as ``n_instances > 60``.
+
+        Raises
+        ------
+        ValueError
+            DuckDB does not understand the condition.
+        """
+        found = Index._of(self._rows, (*self._conditions, f"({condition})"), self.problems)
+        found.sql("SELECT key FROM series LIMIT 0")
+        return found
 
     def _repr_html_(self) -> str:
         """The first rows, for notebooks."""
-        columns = (
-            "collection_id",
-            "PatientID",
-            "Modality",
-            "SeriesDescription",
-            "n_instances",
-            "size_bytes",
-            "license",
-        )
-        rows = self.fetch(f"SELECT {', '.join(columns)} FROM series LIMIT {_HTML_ROWS}")
-        return html_table(columns, rows, total=len(self))
+        rows = self.fetch(f"SELECT {', '.join(_HTML_COLUMNS)} FROM series LIMIT {_HTML_ROWS}")
+        return html_table(_HTML_COLUMNS, rows, total=len(self))
 
     @staticmethod
     def paths(row: Mapping[str, Any]) -> list[Path]:

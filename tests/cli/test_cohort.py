@@ -9,7 +9,7 @@ def test_public(call):
     text = call(*arguments).out
     assert "with CT, PT, RTSTRUCT: 51 patients" in text
     assert "commercial use: allowed" in text
-    assert "unknown: PET that can be given as SUV: side index pt_index" in text
+    assert "unknown: PET that can be given as SUV: side index pt_index, not here yet" in text
 
 
 def test_own_index_with_a_recipe(call, chain):
@@ -18,6 +18,12 @@ def test_own_index_with_a_recipe(call, chain):
     assert document["patients"] == document["samples"] == len(chain.truths)
     assert document["rois"]["annotations"] == len(chain.truths)
     assert "have a ROI for every class" in call("cohort", chain.index, "--recipe", chain.recipe).out
+
+
+def test_images_of_one_sex_and_age(call):
+    arguments = ("cohort", "--collection", "nsclc_radiomics", "--modalities", "CT,RTSTRUCT", "--json")
+    women = call(*arguments, "--sex", "F", "--age", "18", "60").document
+    assert 0 < women["studies"] < call(*arguments, "--sex", "F").document["studies"] < 422
 
 
 def test_wrong_usage(call):

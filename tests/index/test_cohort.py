@@ -32,8 +32,10 @@ def test_public_cohort():
     assert [(item.license, item.series) for item in cohort.licenses] == [("CC BY 3.0", len(complete))]
     assert cohort.commercial
     assert cohort.samples is cohort.volumes is cohort.rois is None
-    assert len(cohort.unknown) == 4
-    assert all("side ind" in sentence for sentence in cohort.unknown)
+    assert [sentence.split(":")[0] for sentence in cohort.unknown] == [
+        *("samples", "samples", "regular volumes", "ROI names", "PET that can be given as SUV"),
+    ]
+    assert all("medimagenet update --side" in sentence for sentence in cohort.unknown[1:])
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_local_cohort(local):
 
 def test_nothing_is_found(local):
     cohort = check_cohort(local, "MR,SEG")
-    assert (cohort.patients, cohort.series, cohort.size_bytes, cohort.samples) == (0, 0, 0, 0)
+    assert (cohort.patients, cohort.series, cohort.size_bytes, cohort.samples, cohort.volumes) == (0, 0, 0, 0, 0)
     assert not cohort.commercial
     assert cohort.modality_sets == cohort.licenses == ()
 

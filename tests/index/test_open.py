@@ -50,8 +50,8 @@ def test_both_are_one_query(files):
     assert [sample.series["CT"]["key"] for sample in samples] == ["a"]
 
 
-def test_public_series_form_no_samples():
-    with pytest.raises(ValueError, match=r"'CT,RTSTRUCT'.*download the series and index their folder"):
+def test_public_series_form_no_samples_without_side_indices():
+    with pytest.raises(ValueError, match=r"'CT,RTSTRUCT' of public series: .* side index rtstruct_index, not here yet"):
         open_index().samples("CT,RTSTRUCT")
 
 

@@ -108,8 +108,8 @@ def test_public_cancer(public):
         ({"text": " "}, "words to look for, got ' '"),
         ({"modality": []}, "got \\[\\]"),
         ({"modality": [3]}, "got \\[3\\]"),
-        ({"roi": "gtv"}, "side index rtstruct_index and seg_index"),
-        ({"slice_thickness": (0, 3)}, "side index ct_index"),
+        ({"roi": "gtv"}, "side indices rtstruct_index, seg_index, not here yet"),
+        ({"slice_thickness": (0, 3)}, "side indices ct_index, mr_index, pt_index, not here yet"),
     ],
 )
 def test_what_is_not_known_is_answered_with_what_is(public, filters, says):
