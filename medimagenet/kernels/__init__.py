@@ -1,4 +1,4 @@
 """Compiled kernels: arrays in, arrays out. No files, no DICOM, no torch.
 
-Each module holds one family; `_jit` is the only module that imports numba.
+Each module holds one family; only `_jit` and `_vectors`, what the compiler does not find by itself, import numba.
 """

@@ -5,18 +5,25 @@ Statistics leave out voxels that are nan or infinite and say how many there were
 """
 
 from collections.abc import Callable, Sequence
-from math import sqrt
+from math import fsum, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import kernel, parallel_kernel, prange
+from ._jit import fence, kernel, parallel_kernel, prange, threads
+from ._vectors import LANES, block_squares, block_sums, stream
+from .ranks import ranked_values
 
 Voxels = NDArray[Any]
+Chosen = NDArray[np.bool_]
 
 BLOCK = 4096
 """Voxels that are summed on their own before their sum joins the others: keeps the error of 10^9 voxels near 1e-13."""
+_GROUP = 64
+"""Blocks per step of a parallel loop."""
+_STREAMED_BYTES = 1 << 24
+"""Results of this size leave the caches in any case: writing past them takes three quarters of the time."""
 
 
 class Statistics(NamedTuple):
@@ -64,14 +71,25 @@ def normalize_into(
             f"with strides {out.strides}"
         )
     constants = (np.float32(low), np.float32(high), np.float32(subtract), np.float32(divide))
+    flat, target = np.ascontiguousarray(source).reshape(-1), out.reshape(-1)
+    is_streamed = out.nbytes >= _STREAMED_BYTES and not np.may_share_memory(out, source)
+    head = min(-(out.ctypes.data // 4) % LANES, len(target)) if is_streamed else len(target)
     normalize = _normalize_parallel if parallel else _normalize
-    normalize(out.reshape(-1), np.ascontiguousarray(source).reshape(-1), *constants)
+    normalize(target[:head], flat[:head], *constants)
+    if is_streamed:
+        middle = (len(target) - head) // BLOCK * BLOCK + head
+        normalize_past = _normalize_past_caches_parallel if parallel else _normalize_past_caches
+        normalize_past(target.ctypes.data + 4 * head, flat[head:middle], *constants)
+        normalize(target[middle:], flat[middle:], *constants)
 
 
-def statistics(voxels: Voxels, *, mask: NDArray[np.bool_] | None = None, nonzero: bool = False) -> Statistics:
-    """Count, range, mean and standard deviation.
+def statistics(
+    voxels: Voxels, *, mask: Chosen | None = None, nonzero: bool = False, parallel: bool = False
+) -> Statistics:
+    """Count, range, mean and standard deviation; the same with and without `parallel` (all threads of numba).
 
-    For whole numbers of at most 16 bits the sums are exact; others are summed in float64 around the mean.
+    For whole numbers of at most 16 bits the sums are exact. Others are summed in float64, block by block, squares
+    around the mean of their block.
 
     Raises
     ------
@@ -79,15 +97,23 @@ def statistics(voxels: Voxels, *, mask: NDArray[np.bool_] | None = None, nonzero
         The mask is of another shape.
     """
     flat, chosen = _flat(voxels, mask)
-    return _integer_statistics(flat, chosen, nonzero) if _is_small_integer(flat) else _statistics(flat, chosen, nonzero)
+    if _is_small_integer(flat):
+        return _integer_statistics(flat, chosen, nonzero, parallel)
+    return _statistics(flat, chosen, nonzero, parallel)
 
 
 def percentiles(
-    voxels: Voxels, q: Sequence[float], *, mask: NDArray[np.bool_] | None = None, nonzero: bool = False
+    voxels: Voxels,
+    q: Sequence[float],
+    *,
+    mask: Chosen | None = None,
+    nonzero: bool = False,
+    parallel: bool = False,
 ) -> list[float]:
     """Percentiles `q` (0 to 100), exact, linear between neighbours as `numpy.percentile`; nan where nothing counts.
 
-    Whole numbers of at most 16 bits go through a histogram, which sorts nothing and copies nothing.
+    Numbers of 16 bits go through one histogram, of 32 bits through two, which sort nothing and copy nothing; others
+    are sorted. `parallel`: on all threads of numba.
 
     Raises
     ------
@@ -97,16 +123,33 @@ def percentiles(
     if not all(0 <= each <= 100 for each in q):
         raise ValueError(f"percentiles must be within 0 to 100, got {list(q)}")
     flat, chosen = _flat(voxels, mask)
+    parts = threads() if parallel else 1
     if _is_small_integer(flat):
-        lowest = int(np.iinfo(flat.dtype).min)
-        bins = np.zeros(1 << (8 * flat.dtype.itemsize), dtype=np.int64)
-        _count_values(flat, chosen, nonzero, lowest, bins)
-        return _histogram_percentiles(np.cumsum(bins), lowest, q)
+        bins = value_counts(flat, chosen, nonzero=nonzero, parts=parts)
+        return _histogram_percentiles(np.cumsum(bins), int(np.iinfo(flat.dtype).min), q)
+    if flat.dtype.itemsize == 4:
+        return ranked_values(flat, chosen, q, nonzero=nonzero, parts=parts)
     keep = np.isfinite(flat)
     keep &= chosen if len(chosen) else True
     keep &= flat != 0 if nonzero else True
     taken = flat[keep].astype(np.float64)
     return np.percentile(taken, q).tolist() if len(taken) else [float("nan")] * len(q)
+
+
+def value_counts(flat: Voxels, chosen: Chosen, *, nonzero: bool = False, parts: int = 1) -> NDArray[np.int64]:
+    """How often each value of an integer type of at most 16 bits occurs, the lowest first.
+
+    Parameters
+    ----------
+    flat, chosen : one-dimensional; an empty `chosen` takes all
+    parts : how many threads count
+    """
+    limits = np.iinfo(flat.dtype)
+    bins = np.zeros((parts, 2, int(limits.max) - int(limits.min) + 1), dtype=np.int64)
+    count = _count_values_parallel if parts > 1 else _count_values
+    count(flat, chosen, nonzero, int(limits.min), bins)
+    total: NDArray[np.int64] = bins.sum(axis=(0, 1))
+    return total
 
 
 def count_not_finite(voxels: Voxels) -> int:
@@ -117,10 +160,10 @@ def count_not_finite(voxels: Voxels) -> int:
 
 
 _NOTHING = Statistics(0, 0, float("nan"), float("nan"), float("nan"), float("nan"))
-_EVERYTHING = np.zeros(0, dtype=np.bool_)
+_EVERYTHING: Chosen = np.zeros(0, dtype=np.bool_)
 
 
-def _flat(voxels: Voxels, mask: NDArray[np.bool_] | None) -> tuple[Voxels, NDArray[np.bool_]]:
+def _flat(voxels: Voxels, mask: Chosen | None) -> tuple[Voxels, Chosen]:
     """Both in one dimension; an empty mask stands for none."""
     if mask is not None and mask.shape != voxels.shape:
         raise ValueError(f"mask {mask.shape} must have the shape of the voxels {voxels.shape}")
@@ -133,22 +176,42 @@ def _is_small_integer(flat: Voxels) -> bool:
     return flat.dtype.kind in "ui" and flat.dtype.itemsize <= 2
 
 
-def _integer_statistics(flat: Voxels, chosen: NDArray[np.bool_], nonzero: bool) -> Statistics:
-    sums = _integer_sums(flat, chosen, nonzero)
-    count, total, squares, low, high = (int(value) for value in sums)
+def _integer_statistics(flat: Voxels, chosen: Chosen, nonzero: bool, parallel: bool) -> Statistics:
+    steps = max(-(-len(flat) // (BLOCK * _GROUP)), 1)
+    sums = np.empty((steps, 5), dtype=np.int64)
+    integer_sums = _integer_sums_parallel if parallel else _integer_sums
+    integer_sums(flat, chosen, nonzero, sums)
+    count, total, squares = (int(sums[:, column].sum()) for column in range(3))
     if count == 0:
         return _NOTHING
     variance = count * squares - total**2  # times count², in Python's integers: no overflow and no cancellation
-    return Statistics(count, 0, float(low), float(high), total / count, sqrt(variance) / count)
+    low, high = float(sums[:, 3].min()), float(sums[:, 4].max())
+    return Statistics(count, 0, low, high, total / count, sqrt(variance) / count)
 
 
-def _statistics(flat: Voxels, chosen: NDArray[np.bool_], nonzero: bool) -> Statistics:
-    count, not_finite, total, low, high = _float_sums(flat, chosen, nonzero)
+def _statistics(flat: Voxels, chosen: Chosen, nonzero: bool, parallel: bool) -> Statistics:
+    whole = len(flat) // BLOCK
+    table = np.empty((whole + 1, 6))
+    fill = _fill_table_parallel if parallel else _fill_table
+    fill(flat, chosen, nonzero, table[:whole])
+    _fill_table(*_padded(flat[whole * BLOCK :], chosen[whole * BLOCK :]), nonzero, table[whole:])
+    counts, not_finite, low, high = table[:, 0], int(table[:, 1].sum()), table[:, 3].min(), table[:, 4].max()
+    count = int(counts.sum())
     if count == 0:
-        return _NOTHING._replace(not_finite=int(not_finite))
-    mean = float(total / count)
-    std = sqrt(_squared_deviations(flat, chosen, nonzero, mean) / count)
-    return Statistics(int(count), int(not_finite), float(low), float(high), mean, std)
+        return _NOTHING._replace(not_finite=not_finite)
+    mean = fsum(table[:, 2]) / count
+    filled = counts > 0
+    apart = counts[filled] * (table[filled, 2] / counts[filled] - mean) ** 2  # of each block's mean from that of all
+    std = sqrt((fsum(table[:, 5]) + fsum(apart)) / count)
+    return Statistics(count, not_finite, float(low), float(high), mean, std)
+
+
+def _padded(rest: Voxels, chosen: Chosen) -> tuple[Voxels, Chosen]:
+    """What is left after the last whole block, as a block: what is added does not count."""
+    block, counts = np.zeros(BLOCK, rest.dtype), np.zeros(BLOCK, np.bool_)
+    block[: len(rest)] = rest
+    counts[: len(rest)] = chosen if len(chosen) else True
+    return block, counts
 
 
 def _histogram_percentiles(cumulated: NDArray[np.int64], lowest: int, q: Sequence[float]) -> list[float]:
@@ -180,131 +243,94 @@ def _normalize_body(
         out[i] = (value - subtract) / divide
 
 
+def _normalize_past_caches_body(
+    address: int, source: Voxels, low: np.float32, high: np.float32, subtract: np.float32, divide: np.float32
+) -> None:
+    """As `_normalize_body`, for whole blocks, into memory that begins at a multiple of 64."""
+    blocks = len(source) // BLOCK
+    for group in prange((blocks + _GROUP - 1) // _GROUP):
+        line = np.empty(BLOCK, np.float32)
+        for block in range(group * _GROUP, min((group + 1) * _GROUP, blocks)):
+            voxels = source[block * BLOCK : (block + 1) * BLOCK]
+            for i in range(BLOCK):
+                value = np.float32(voxels[i])
+                value = low if value < low else value
+                value = high if value > high else value
+                line[i] = (value - subtract) / divide
+            stream(line, address + 4 * block * BLOCK, BLOCK)
+        fence()
+
+
 @kernel
-def _counts(i: int, value: Any, chosen: NDArray[np.bool_], nonzero: bool) -> bool:
+def _counts(i: int, value: Any, chosen: Chosen, nonzero: bool) -> bool:
     """Whether voxel i is among those asked for."""
-    return (len(chosen) == 0 or chosen[i]) and not (nonzero and value == 0)
+    asked = not (nonzero and value == 0)
+    return asked & chosen[i] if len(chosen) else asked
 
 
-@kernel
-def _integer_sums(flat: Voxels, chosen: NDArray[np.bool_], nonzero: bool) -> tuple[np.int64, ...]:
-    """Count, sum, sum of squares, minimum, maximum: exact up to 2^31 voxels of 16 bits."""
-    count, total, squares = np.int64(0), np.int64(0), np.int64(0)
-    low, high = np.int64(1 << 31), np.int64(-(1 << 31))
-    if len(chosen) == 0 and not nonzero:  # without a choice in it the compiler turns the loop into vectors
-        for i in range(len(flat)):
-            value = np.int64(flat[i])
-            total += value
-            squares += value * value
-            low, high = min(low, value), max(high, value)
-        return np.int64(len(flat)), total, squares, low, high
-    for i in range(len(flat)):
-        value = np.int64(flat[i])
-        if _counts(i, value, chosen, nonzero):
-            count += 1
-            total += value
-            squares += value * value
-            low, high = min(low, value), max(high, value)
-    return count, total, squares, low, high
-
-
-@kernel
-def _finite_or(value: float, other: float) -> float:
-    """The value, or `other` in place of nan and infinity: their difference from themselves is nan."""
-    return value if value - value == 0 else other
-
-
-@kernel
-def _four_sums(voxels: Voxels) -> tuple[float, float, float, float]:
-    """Sum of each of four blocks in its order; side by side, so that no addition waits for the one before."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    for i in range(BLOCK):
-        a += _finite_or(np.float64(voxels[i]), 0.0)
-        b += _finite_or(np.float64(voxels[i + BLOCK]), 0.0)
-        c += _finite_or(np.float64(voxels[i + 2 * BLOCK]), 0.0)
-        d += _finite_or(np.float64(voxels[i + 3 * BLOCK]), 0.0)
-    return a, b, c, d
-
-
-@kernel
-def _four_squares(voxels: Voxels, mean: float) -> tuple[float, float, float, float]:
-    """As `_four_sums`, of the squared distances from the mean."""
-    a, b, c, d = 0.0, 0.0, 0.0, 0.0
-    for i in range(BLOCK):
-        a += (_finite_or(np.float64(voxels[i]), mean) - mean) ** 2
-        b += (_finite_or(np.float64(voxels[i + BLOCK]), mean) - mean) ** 2
-        c += (_finite_or(np.float64(voxels[i + 2 * BLOCK]), mean) - mean) ** 2
-        d += (_finite_or(np.float64(voxels[i + 3 * BLOCK]), mean) - mean) ** 2
-    return a, b, c, d
-
-
-@kernel
-def _range(voxels: Voxels) -> tuple[float, float]:
-    """Lowest and highest finite value of n x 64 voxels: 64 side by side."""
-    low, high = np.full(64, np.inf), np.full(64, -np.inf)
-    for start in range(0, len(voxels), 64):
-        for lane in range(64):
-            value = np.float64(voxels[start + lane])
-            least, most = _finite_or(value, np.inf), _finite_or(value, -np.inf)
-            low[lane] = least if least < low[lane] else low[lane]
-            high[lane] = most if most > high[lane] else high[lane]
-    return low.min(), high.max()
-
-
-@kernel
-def _float_sums(flat: Voxels, chosen: NDArray[np.bool_], nonzero: bool) -> tuple[int, int, float, float, float]:
-    """Count, how many are not finite, sum, minimum, maximum."""
-    count, not_finite, total, begin = 0, 0, 0.0, 0
-    low, high = np.inf, -np.inf
-    if len(chosen) == 0 and not nonzero:
-        begin = len(flat) // (4 * BLOCK) * 4 * BLOCK
-        count = begin - _count_not_finite(flat[:begin])
-        not_finite = begin - count
-        low, high = _range(flat[:begin])
-        for start in range(0, begin, 4 * BLOCK):
-            for part in _four_sums(flat[start : start + 4 * BLOCK]):
+def _integer_sums_body(flat: Voxels, chosen: Chosen, nonzero: bool, sums: NDArray[np.int64]) -> None:
+    """Per group of blocks: count, sum, sum of squares, minimum, maximum. Exact up to 2^31 voxels of 16 bits."""
+    for group in prange(len(sums)):
+        first, stop = group * BLOCK * _GROUP, min((group + 1) * BLOCK * _GROUP, len(flat))
+        count, total, squares = np.int64(0), np.int64(0), np.int64(0)
+        low, high = np.int64(1 << 31), np.int64(-(1 << 31))
+        if len(chosen) == 0 and not nonzero:  # without a choice in it the compiler turns the loop into vectors
+            count = np.int64(stop - first)
+            for i in range(first, stop):
+                value = np.int64(flat[i])
+                total += value
+                squares += value * value
+                low, high = min(low, value), max(high, value)
+        else:
+            for i in range(first, stop):
+                value = np.int64(flat[i])
+                keep = _counts(i, value, chosen, nonzero)
+                count += np.int64(keep)
+                part = value if keep else np.int64(0)  # no branch: half the voxels of a mask are hard to foresee
                 total += part
-    for start in range(begin, len(flat), BLOCK):
-        part = 0.0
-        for i in range(start, min(start + BLOCK, len(flat))):
-            value = np.float64(flat[i])
-            if _counts(i, value, chosen, nonzero):
-                if np.isfinite(value):
-                    count += 1
-                    part += value
-                    low, high = min(low, value), max(high, value)
-                else:
-                    not_finite += 1
-        total += part
-    return count, not_finite, total, low, high
+                squares += part * part
+                low, high = min(low, value if keep else low), max(high, value if keep else high)
+        sums[group, 0], sums[group, 1], sums[group, 2], sums[group, 3], sums[group, 4] = (
+            count,
+            total,
+            squares,
+            low,
+            high,
+        )
 
 
-@kernel
-def _squared_deviations(flat: Voxels, chosen: NDArray[np.bool_], nonzero: bool, mean: float) -> float:
-    """Sum of the squared distances from the mean."""
-    total, begin = 0.0, 0
-    if len(chosen) == 0 and not nonzero:
-        begin = len(flat) // (4 * BLOCK) * 4 * BLOCK
-        for start in range(0, begin, 4 * BLOCK):
-            for part in _four_squares(flat[start : start + 4 * BLOCK], mean):
-                total += part
-    for start in range(begin, len(flat), BLOCK):
-        part = 0.0
-        for i in range(start, min(start + BLOCK, len(flat))):
-            value = np.float64(flat[i])
-            if _counts(i, value, chosen, nonzero) and np.isfinite(value):
-                part += (value - mean) * (value - mean)
-        total += part
-    return total
+def _fill_table_body(flat: Voxels, chosen: Chosen, nonzero: bool, table: NDArray[np.float64]) -> None:
+    """Per block: how many count, how many are not finite, sum, minimum, maximum, squares around the block's mean."""
+    for group in prange((len(table) + _GROUP - 1) // _GROUP):
+        for block in range(group * _GROUP, min((group + 1) * _GROUP, len(table))):
+            start = block * BLOCK
+            if len(chosen) == 0:
+                count, broken, total, low, high = _sums(flat, chosen, start, BLOCK, nonzero)
+                squares = _squares(flat, chosen, start, BLOCK, nonzero, total / max(count, 1))
+            else:
+                count, broken, total, low, high = _chosen_sums(flat, chosen, start, BLOCK, nonzero)
+                squares = _chosen_squares(flat, chosen, start, BLOCK, nonzero, total / max(count, 1))
+            table[block, 0], table[block, 1], table[block, 2] = count, broken, total
+            table[block, 3], table[block, 4], table[block, 5] = low, high, squares
 
 
-@kernel
-def _count_values(flat: Voxels, chosen: NDArray[np.bool_], nonzero: bool, lowest: int, bins: NDArray[np.int64]) -> None:
-    """Histogram with one bin per value."""
-    for i in range(len(flat)):
-        value = np.int64(flat[i])
-        if _counts(i, value, chosen, nonzero):
-            bins[value - lowest] += 1
+def _count_values_body(flat: Voxels, chosen: Chosen, nonzero: bool, lowest: int, bins: NDArray[np.int64]) -> None:
+    """Histograms with one bin per value: (parts, 2, values), to be added. Neighbours, which are often equal, go to
+    two tables in turn: an addition would have to wait for the one before."""
+    parts = len(bins)
+    for part in prange(parts):
+        first, stop = len(flat) * part // parts, len(flat) * (part + 1) // parts
+        if len(chosen) == 0 and not nonzero:
+            for i in range(first, stop - 1, 2):
+                bins[part, 0, np.int64(flat[i]) - lowest] += 1
+                bins[part, 1, np.int64(flat[i + 1]) - lowest] += 1
+            if (stop - first) % 2:
+                bins[part, 0, np.int64(flat[stop - 1]) - lowest] += 1
+        else:
+            for i in range(first, stop):
+                value = np.int64(flat[i])
+                if _counts(i, value, chosen, nonzero):
+                    bins[part, 0, value - lowest] += 1
 
 
 @kernel
@@ -316,5 +342,17 @@ def _count_not_finite(flat: Voxels) -> int:
     return count
 
 
-_normalize: Callable[..., None] = kernel(_normalize_body)
-_normalize_parallel: Callable[..., None] = parallel_kernel(_normalize_body)
+_sums, _chosen_sums = block_sums(is_masked=False), block_sums(is_masked=True)
+_squares, _chosen_squares = block_squares(is_masked=False), block_squares(is_masked=True)
+
+Loop = Callable[..., None]
+_normalize: Loop = kernel(_normalize_body)
+_normalize_parallel: Loop = parallel_kernel(_normalize_body)
+_normalize_past_caches: Loop = kernel(_normalize_past_caches_body)
+_normalize_past_caches_parallel: Loop = parallel_kernel(_normalize_past_caches_body)
+_integer_sums: Loop = kernel(_integer_sums_body)
+_integer_sums_parallel: Loop = parallel_kernel(_integer_sums_body)
+_fill_table: Loop = kernel(_fill_table_body)
+_fill_table_parallel: Loop = parallel_kernel(_fill_table_body)
+_count_values: Loop = kernel(_count_values_body)
+_count_values_parallel: Loop = parallel_kernel(_count_values_body)

@@ -9,7 +9,8 @@ n voxels covers ``-0.5 <= index < n - 0.5`` (the extent of its voxels, as in ITK
     index   -0.5      0.5                n-0.5
 
 Inside, and within half a voxel of the border, the nearest edge voxel is continued. Outside, `border` says what comes:
-``"edge"`` continues the edge voxel, ``"constant"`` writes `fill`.
+``"edge"`` continues the edge voxel, ``"constant"`` writes `fill`, ``"reflect"`` mirrors the volume at the outer faces
+of its edge voxels (d c b a | a b c d | d c b a), again and again, as scipy.ndimage's mode of that name.
 
 Linear interpolation of whole numbers is rounded half to even and saturated to the range of the type; it is computed
 in float32 where that holds every value of the type (8 and 16 bit, float32), else in float64. Nearest takes
@@ -19,21 +20,33 @@ the voxels up to rounding, and may go beyond their lowest and highest value (`me
 """
 
 from collections.abc import Callable
-from math import floor
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import separable, spline
+from . import separable, spline, taps
 from ._jit import kernel, parallel_kernel, prange
+from .borders import (
+    BORDERS,
+    AxisTable,
+    Border,
+    axis_tables,
+    border_code,
+    columns_inside,
+    folded,
+    is_inside,
+    nearest_index,
+    split_index,
+    voxels_clamped,
+    voxels_reflected,
+    within,
+)
 from .intensity import count_not_finite
 
 Interpolation = Literal["linear", "nearest", "cubic"]
-Border = Literal["edge", "constant"]
 
 Voxels = NDArray[Any]
-Indices = NDArray[np.int64]
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
 ALIGNED_VOXELS = 1e-4
@@ -50,6 +63,7 @@ def resample(
     interpolation: Interpolation = "linear",
     border: Border = "edge",
     fill: float = 0.0,
+    antialias: bool = False,
     parallel: bool = False,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
@@ -62,7 +76,9 @@ def resample(
     offset : (3,), input index of output voxel 0, z first
     shape : (Z, Y, X) of the output
     interpolation : "linear", "nearest" or "cubic" (the spline through the voxels)
-    border : what lies beyond the voxels of the source: its "edge" or the "constant" `fill`
+    border : what lies beyond the voxels of the source: its "edge", the "constant" `fill`, or what they "reflect"
+    antialias : filter first along axes whose voxels become larger (`medimagenet.kernels.taps`); with cubic and with
+        oblique maps that takes a volume of the size of `source` in float
     parallel : use all threads of numba; off where the caller has threads or processes of its own
     out : (Z, Y, X), C-contiguous, of the type of `source`
         Array to write into, which may not overlap `source`: new memory costs about as much as the interpolation.
@@ -75,38 +91,77 @@ def resample(
     ------
     ValueError
         `source` is not three-dimensional, holds no voxel or is of a type without an order; matrix or offset are of
-        another shape or not finite; `shape` has an axis below 1; `fill` does not fit the type;
+        another shape or not finite; `shape` has an axis below 1; `fill` does not fit the type; `border` or
+        `interpolation` is none of those named; nearest is to be filtered first, which would mix labels;
         `out` is of another shape or type, not C-contiguous, or overlaps `source`;
         interpolation is cubic and `source` has voxels that are nan or infinite: they would reach all others.
     """
-    voxels = _checked(source, shape, fill)
-    matrix, offset = _checked_map(matrix, offset)
+    voxels = checked(source, shape, fill)
+    matrix, offset = checked_map(matrix, offset)
+    _check_choices(interpolation, border, antialias)
     result = np.empty(shape, dtype=source.dtype) if out is None else _checked_out(out, source, shape)
     out = result.view(voxels.dtype)
-    constant = border == "constant"
-    value = voxels.dtype.type(fill)
+    value, rule = voxels.dtype.type(fill), _cast_rule(source.dtype)
+    sigmas = [taps.sigma_of(step) for step in np.linalg.norm(matrix, axis=1)] if antialias else [0.0] * 3
+    if any(sigmas):
+        if interpolation == "linear" and is_diagonal(matrix, shape):
+            _run_weighted(voxels, matrix, offset, sigmas, out, border, value, rule, parallel)
+            return result
+        voxels = _filtered(voxels, sigmas, border, parallel)
     if interpolation == "cubic":
-        _run_cubic(voxels, matrix, offset, out, constant, value, _cast_rule(source.dtype), parallel)
+        _run_cubic(voxels, matrix, offset, out, border, value, rule, parallel)
     elif is_diagonal(matrix, shape):
-        maps = zip(voxels.shape, offset, matrix.diagonal(), shape, strict=True)
-        axes = [_axis_table(n, start, step, count, constant) for n, start, step, count in maps]
-        _run_separable(voxels, out, axes, interpolation, value, parallel)
+        axes = axis_tables(voxels.shape, matrix, offset, shape, border)
+        _run_separable(voxels, out, axes, interpolation, value, rule, parallel)
     elif interpolation == "nearest":
         affine_nearest = _affine_nearest_parallel if parallel else _affine_nearest
-        affine_nearest(voxels, matrix, offset, constant, value, out)
+        affine_nearest(voxels, matrix, offset, border_code(border), value, out)
     else:
         affine_linear = _affine_linear_parallel if parallel else _affine_linear
-        affine_linear(voxels, matrix, offset, constant, value, *_cast_rule(voxels.dtype), out)
+        affine_linear(voxels, matrix, offset, border_code(border), value, *rule, out)
     return result
 
 
-def is_diagonal(matrix: NDArray[np.float64], shape: tuple[int, int, int]) -> bool:
+def weighted_sums(
+    source: NDArray[Any],
+    matrix: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    shape: tuple[int, ...],
+    *,
+    border: Border,
+    fill: float,
+    parallel: bool = False,
+) -> NDArray[np.float32]:
+    """As `resample`, linear and filtered first, in float32 whatever the type of `source`."""
+    sigmas = [taps.sigma_of(step) for step in np.linalg.norm(matrix, axis=1)]
+    out = np.empty(shape, dtype=np.float32)
+    rule = _cast_rule(out.dtype)
+    if is_diagonal(matrix, shape):
+        _run_weighted(source, matrix, offset, sigmas, out, border, np.float32(fill), rule, parallel)
+    else:
+        filtered = _filtered(source, sigmas, border, parallel)
+        affine_linear = _affine_linear_parallel if parallel else _affine_linear
+        affine_linear(filtered, matrix, offset, border_code(border), np.float32(fill), *rule, out)
+    return out
+
+
+def _check_choices(interpolation: Interpolation, border: Border, antialias: bool) -> None:
+    if interpolation not in ("linear", "nearest", "cubic"):
+        raise ValueError(f'interpolation must be "linear", "nearest" or "cubic", got {interpolation!r}')
+    if border not in BORDERS:
+        raise ValueError(f"border must be one of {', '.join(BORDERS)}, got {border!r}")
+    if antialias and interpolation == "nearest":
+        raise ValueError("antialias averages voxels, which nearest never does: choose linear, or resample_labels")
+
+
+def is_diagonal(matrix: NDArray[np.float64], shape: tuple[int, ...]) -> bool:
     """Whether leaving out all but the diagonal moves no voxel of the output by more than `ALIGNED_VOXELS`."""
     rest = np.abs(matrix - np.diag(matrix.diagonal()))
     return bool((rest @ (np.asarray(shape) - 1.0)).max() <= ALIGNED_VOXELS)
 
 
-def _checked(source: NDArray[Any], shape: tuple[int, int, int], fill: float) -> NDArray[Any]:
+def checked(source: NDArray[Any], shape: tuple[int, int, int], fill: float) -> NDArray[Any]:
+    """The source as kernels take it, bool as uint8; ValueError as `resample` says."""
     if source.ndim != 3 or source.size == 0:
         raise ValueError(f"source must be (Z, Y, X) with at least one voxel, got shape {source.shape}")
     if source.dtype.kind not in "buif" or source.dtype == np.float16:
@@ -131,7 +186,8 @@ def _checked_out(out: NDArray[Any], source: NDArray[Any], shape: tuple[int, int,
     return out
 
 
-def _checked_map(matrix: ArrayLike, offset: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def checked_map(matrix: ArrayLike, offset: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Both as float64; ValueError as `resample` says."""
     m, o = np.ascontiguousarray(matrix, dtype=np.float64), np.ascontiguousarray(offset, dtype=np.float64)
     if m.shape != (3, 3) or o.shape != (3,) or not (np.isfinite(m).all() and np.isfinite(o).all()):
         raise ValueError(f"matrix must be (3, 3) and offset (3,), all finite, got {m.tolist()} and {o.tolist()}")
@@ -156,39 +212,13 @@ def _cast_rule(dtype: np.dtype[Any]) -> tuple[bool, Any, Any]:
     return True, work(limits.min), high
 
 
-class _AxisTable(NamedTuple):
-    """Where each output voxel of one axis takes its value from."""
-
-    below: Indices
-    """Lower neighbour; the upper one is the next voxel, or the same at the end."""
-    weight: NDArray[np.float64]
-    """Share of the upper neighbour, 0 to 1."""
-    nearest: Indices
-    inside: tuple[int, int]
-    """First and one past the last output voxel that lies within the source; all where the border is continued."""
-
-
-def _axis_table(n: int, offset: float, step: float, count: int, constant: bool) -> _AxisTable:
-    index: NDArray[np.float64] = offset + step * np.arange(count, dtype=np.float64)
-    clamped = np.clip(index, 0, n - 1)
-    below = np.minimum(np.floor(clamped), max(n - 2, 0)).astype(np.int64)
-    nearest = np.clip(np.floor(index + 0.5), 0, n - 1).astype(np.int64)
-    return _AxisTable(below, clamped - below, nearest, _inside(n, index, constant))
-
-
-def _inside(n: int, index: NDArray[np.float64], constant: bool) -> tuple[int, int]:
-    if not constant:
-        return 0, len(index)
-    within = np.flatnonzero((index >= -0.5) & (index < n - 0.5))
-    return (int(within[0]), int(within[-1]) + 1) if len(within) else (0, 0)
-
-
 def _run_separable(
     source: NDArray[Any],
     out: NDArray[Any],
-    axes: list[_AxisTable],
+    axes: list[AxisTable],
     interpolation: Interpolation,
     fill: Any,
+    rule: tuple[bool, Any, Any],
     parallel: bool,
 ) -> None:
     z, y, x = axes
@@ -203,7 +233,6 @@ def _run_separable(
     work = _work_type(source.dtype)
     weights = [axis.weight.astype(work) for axis in axes]
     linear = separable.linear_parallel if parallel else separable.linear
-    rule = _cast_rule(source.dtype)
     linear(source, z.below, y.below, x.below.astype(np.uint32), *weights, inside, fill, *rule, out)
 
 
@@ -212,7 +241,7 @@ def _run_cubic(
     matrix: NDArray[np.float64],
     offset: NDArray[np.float64],
     out: Voxels,
-    constant: bool,
+    border: Border,
     fill: Any,
     rule: tuple[bool, Any, Any],
     parallel: bool,
@@ -224,20 +253,60 @@ def _run_cubic(
     coefficients = spline.coefficients(source, work, parallel=parallel)
     if not is_diagonal(matrix, out.shape):
         affine = spline.affine_cubic_parallel if parallel else spline.affine_cubic
-        affine(coefficients, matrix, offset, constant, fill, rule[0], float(rule[1]), float(rule[2]), out)
+        affine(coefficients, matrix, offset, border_code(border), fill, rule[0], float(rule[1]), float(rule[2]), out)
         return
     maps = zip(source.shape, offset, matrix.diagonal(), out.shape, strict=True)
     indices = [(n, start + step * np.arange(count)) for n, start, step, count in maps]
-    inside = np.array([_inside(n, index, constant) for n, index in indices])
+    inside = np.array([columns_inside(n, index, border) for n, index in indices])
     if (inside[:, 0] == inside[:, 1]).any():
         out[...] = fill
         return
-    z, y, x = (spline.spline_axis(n, index) for n, index in indices)
+    z, y, x = (spline.spline_axis(n, within(n, index, border)) for n, index in indices)
     columns = slice(*inside[2])
     weights_x = np.ascontiguousarray(x.weights[columns].T, dtype=work)
     weights = z.weights.astype(work), y.weights.astype(work), weights_x
     cubic = spline.cubic_parallel if parallel else spline.cubic
     cubic(coefficients, z.taps, y.taps, x.below[columns].astype(np.uint32), *weights, inside, fill, *rule, out)
+
+
+def _run_weighted(
+    source: Voxels,
+    matrix: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    sigmas: list[float],
+    out: Voxels,
+    border: Border,
+    fill: Any,
+    rule: tuple[bool, Any, Any],
+    parallel: bool,
+) -> None:
+    """Filter and linear interpolation in one, axes aligned."""
+    maps = zip(source.shape, offset, matrix.diagonal(), out.shape, strict=True)
+    indices = [(n, start + step * np.arange(count)) for n, start, step, count in maps]
+    inside = np.array([columns_inside(n, index, border) for n, index in indices])
+    if (inside[:, 0] == inside[:, 1]).any():
+        out[...] = fill
+        return
+    place = voxels_reflected if border == "reflect" else voxels_clamped
+    places = [
+        (n, np.clip(within(n, index, border), 0, n - 1), sigma)
+        for (n, index), sigma in zip(indices, sigmas, strict=True)
+    ]
+    z, y, x = (taps.axis_taps(n, index, sigma, place) for n, index, sigma in places)
+    columns, work = slice(*inside[2]), _work_type(out.dtype)
+    xs = np.ascontiguousarray(x.voxel[columns].T)
+    weights = z.weight.astype(work), y.weight.astype(work), np.ascontiguousarray(x.weight[columns].T, dtype=work)
+    weighted = taps.weighted_parallel if parallel else taps.weighted
+    weighted(source, z.voxel, y.voxel, xs, *weights, inside, fill, *rule, out)
+
+
+def _filtered(source: Voxels, sigmas: list[float], border: Border, parallel: bool) -> Voxels:
+    """The volume after the filter alone, in the type that interpolation works in."""
+    out = np.empty(source.shape, dtype=_work_type(source.dtype))
+    continued: Border = "reflect" if border == "reflect" else "edge"
+    rule = _cast_rule(out.dtype)
+    _run_weighted(source, np.eye(3), np.zeros(3), sigmas, out, continued, out.dtype.type(0), rule, parallel)
+    return out
 
 
 @kernel
@@ -251,31 +320,11 @@ def _cast(value: Any, rounds: bool, low: Any, high: Any) -> Any:
 
 
 @kernel
-def _is_inside(z: float, y: float, x: float, source: Voxels) -> bool:
-    """Whether an index lies within the voxels of the source."""
-    return -0.5 <= z < source.shape[0] - 0.5 and -0.5 <= y < source.shape[1] - 0.5 and -0.5 <= x < source.shape[2] - 0.5
-
-
-@kernel
-def _nearest_index(index: float, n: int) -> int:
-    """floor(index + 0.5), within 0..n-1."""
-    return min(max(floor(index + 0.5), 0), n - 1)
-
-
-@kernel
-def _split_index(index: float, n: int) -> tuple[int, int, float]:
-    """Lower neighbour, upper neighbour and weight of the upper one, all within 0..n-1."""
-    clamped = min(max(index, 0.0), n - 1.0)
-    below = floor(clamped)
-    return below, min(below + 1, n - 1), clamped - below
-
-
-@kernel
 def _trilinear(source: Voxels, z: float, y: float, x: float) -> float:
     """Value between eight voxels, in float64."""
-    z0, z1, wz = _split_index(z, source.shape[0])
-    y0, y1, wy = _split_index(y, source.shape[1])
-    x0, x1, wx = _split_index(x, source.shape[2])
+    z0, z1, wz = split_index(z, source.shape[0])
+    y0, y1, wy = split_index(y, source.shape[1])
+    x0, x1, wx = split_index(x, source.shape[2])
     a, b = float(source[z0, y0, x0]), float(source[z0, y1, x0])
     c, d = float(source[z1, y0, x0]), float(source[z1, y1, x0])
     a += wx * (source[z0, y0, x1] - a)
@@ -288,7 +337,7 @@ def _trilinear(source: Voxels, z: float, y: float, x: float) -> float:
 
 
 def _affine_nearest_body(
-    source: Voxels, matrix: NDArray[np.float64], offset: NDArray[np.float64], constant: bool, fill: Any, out: Voxels
+    source: Voxels, matrix: NDArray[np.float64], offset: NDArray[np.float64], border: int, fill: Any, out: Voxels
 ) -> None:
     """Nearest voxel under any affine map."""
     nz, ny, nx = source.shape
@@ -297,17 +346,19 @@ def _affine_nearest_body(
             base = offset + matrix[:, 0] * oz + matrix[:, 1] * oy
             for ox in range(out.shape[2]):
                 z, y, x = base[0] + matrix[0, 2] * ox, base[1] + matrix[1, 2] * ox, base[2] + matrix[2, 2] * ox
-                if constant and not _is_inside(z, y, x, source):
+                if border == 1 and not is_inside(z, y, x, source):
                     out[oz, oy, ox] = fill
-                else:
-                    out[oz, oy, ox] = source[_nearest_index(z, nz), _nearest_index(y, ny), _nearest_index(x, nx)]
+                    continue
+                if border == 2:
+                    z, y, x = folded(z, nz), folded(y, ny), folded(x, nx)
+                out[oz, oy, ox] = source[nearest_index(z, nz), nearest_index(y, ny), nearest_index(x, nx)]
 
 
 def _affine_linear_body(
     source: Voxels,
     matrix: NDArray[np.float64],
     offset: NDArray[np.float64],
-    constant: bool,
+    border: int,
     fill: Any,
     rounds: bool,
     low: Any,
@@ -315,15 +366,18 @@ def _affine_linear_body(
     out: Voxels,
 ) -> None:
     """Trilinear interpolation under any affine map."""
+    nz, ny, nx = source.shape
     for oz in prange(out.shape[0]):
         for oy in range(out.shape[1]):
             base = offset + matrix[:, 0] * oz + matrix[:, 1] * oy
             for ox in range(out.shape[2]):
                 z, y, x = base[0] + matrix[0, 2] * ox, base[1] + matrix[1, 2] * ox, base[2] + matrix[2, 2] * ox
-                if constant and not _is_inside(z, y, x, source):
+                if border == 1 and not is_inside(z, y, x, source):
                     out[oz, oy, ox] = fill
-                else:
-                    out[oz, oy, ox] = _cast(_trilinear(source, z, y, x), rounds, float(low), float(high))
+                    continue
+                if border == 2:
+                    z, y, x = folded(z, nz), folded(y, ny), folded(x, nx)
+                out[oz, oy, ox] = _cast(_trilinear(source, z, y, x), rounds, float(low), float(high))
 
 
 Loop = Callable[..., None]

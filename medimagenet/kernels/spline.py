@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._jit import kernel, parallel_kernel, prange
+from .borders import folded, is_inside
 from .separable import STRIP, Columns, Floats, Indices, Voxels, fill_outside
 
 POLE = sqrt(3) - 2
@@ -226,12 +227,6 @@ def _cubic_body(
 
 
 @kernel
-def _is_inside(z: float, y: float, x: float, source: Voxels) -> bool:
-    """Whether an index lies within the voxels of the source."""
-    return -0.5 <= z < source.shape[0] - 0.5 and -0.5 <= y < source.shape[1] - 0.5 and -0.5 <= x < source.shape[2] - 0.5
-
-
-@kernel
 def _taps(index: float, n: int, taps: Indices, weights: NDArray[np.float64]) -> None:
     """As `spline_axis`, for one index."""
     clamped = min(max(index, 0.0), n - 1.0)
@@ -264,7 +259,7 @@ def _affine_cubic_body(
     source: Floats,
     matrix: NDArray[np.float64],
     offset: NDArray[np.float64],
-    constant: bool,
+    border: int,
     fill: Any,
     rounds: bool,
     low: Any,
@@ -278,9 +273,11 @@ def _affine_cubic_body(
             base = offset + matrix[:, 0] * oz + matrix[:, 1] * oy
             for ox in range(out.shape[2]):
                 z, y, x = base[0] + matrix[0, 2] * ox, base[1] + matrix[1, 2] * ox, base[2] + matrix[2, 2] * ox
-                if constant and not _is_inside(z, y, x, source):
+                if border == 1 and not is_inside(z, y, x, source):
                     out[oz, oy, ox] = fill
                     continue
+                if border == 2:
+                    z, y, x = folded(z, source.shape[0]), folded(y, source.shape[1]), folded(x, source.shape[2])
                 _taps(z, source.shape[0], taps[0], weights[0])
                 _taps(y, source.shape[1], taps[1], weights[1])
                 _taps(x, source.shape[2], taps[2], weights[2])

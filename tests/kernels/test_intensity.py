@@ -1,6 +1,7 @@
 """Intensities against NumPy, and sums against exact integers."""
 
 from fractions import Fraction
+from math import fsum, sqrt
 
 import numpy as np
 import pytest
@@ -59,25 +60,29 @@ def test_the_spread_of_large_values_is_not_lost():
     assert statistics(values).std == pytest.approx((2 / 3) ** 0.5, rel=1e-12)
 
 
-@pytest.mark.parametrize("voxels", [4 * BLOCK, 9 * BLOCK + 77])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
-def test_large_images_are_summed_block_by_block(dtype, voxels):
-    """Bit for bit: constants in stores made before stay what they are."""
-    values = np.random.default_rng(2).normal(100, 500, voxels).astype(dtype)
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_large_images_are_summed_to_the_last_digits(dtype, parallel):
+    values = np.random.default_rng(2).normal(100, 500, 9 * BLOCK + 77).astype(dtype)
     if np.dtype(dtype).kind == "f":
         values[::97], values[5::101] = np.nan, np.inf
     finite = np.isfinite(values)
-    exact = np.where(finite, values.astype(np.float64), 0.0)
+    kept = values[finite].astype(np.float64)
+    mean = fsum(kept) / len(kept)
+    found = statistics(values, parallel=parallel)
+    assert found[:4] == (len(kept), (~finite).sum(), kept.min(), kept.max())
+    assert found.mean == pytest.approx(mean, rel=1e-15)
+    assert found.std == pytest.approx(sqrt(fsum((kept - mean) ** 2) / len(kept)), rel=1e-14)
+    assert found == statistics(values, parallel=not parallel)
 
-    def total(numbers):
-        parts = [np.add.accumulate(numbers[start : start + BLOCK])[-1] for start in range(0, voxels, BLOCK)]
-        return np.add.accumulate(parts)[-1]
 
-    mean = total(exact) / finite.sum()
-    std = np.sqrt(total(np.where(finite, (exact - mean) ** 2, 0.0)) / finite.sum())
-    kept = exact[finite]
-    expected = (finite.sum(), (~finite).sum(), kept.min(), kept.max(), mean, std)
-    assert tuple(statistics(values)) == expected
+def test_one_voxel_far_away_does_not_hide_the_spread_of_the_others():
+    values = np.full(3 * BLOCK, 1.0, dtype=np.float32)
+    values[::2], values[0] = 2.0, 1e9
+    others = values[1:].astype(np.float64)
+    counted = np.ones(len(values), dtype=bool)
+    counted[0] = False
+    assert statistics(values, mask=counted).std == pytest.approx(others.std(), rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])

@@ -219,3 +219,31 @@ def test_the_result_can_be_written_into_an_array_that_is_there():
     np.testing.assert_array_equal(out, resample(*arguments))
     with pytest.raises(ValueError, match="overlaps"):
         resample(source, np.eye(3), np.zeros(3), source.shape, out=source)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "nearest", "cubic"])
+@pytest.mark.parametrize("angle", [0.0, 0.3], ids=["aligned", "oblique"])
+def test_reflected_borders_are_those_of_a_padded_volume(interpolation, angle):
+    """NumPy's symmetric padding writes out what lies beyond. A spline mirrors its own way, half a voxel inside."""
+    volume = np.random.default_rng(8).normal(size=(12, 13, 14)).astype(np.float32)
+    turn = np.array([[1, 0, 0], [0, np.cos(angle), -np.sin(angle)], [0, np.sin(angle), np.cos(angle)]])
+    matrix, offset, shape = np.diag([0.9, 0.8, 1.1]) @ turn, np.array([-7.21, -8.13, -5.37]), (24, 25, 22)
+    found = resample(volume, matrix, offset, shape, interpolation=interpolation, border="reflect")
+    padded = np.pad(volume, 36, mode="symmetric")
+    expected = resample(padded, matrix, offset + 36, shape, interpolation=interpolation)
+    if interpolation != "cubic":
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+        return
+    index = [offset[axis] + (matrix[axis] @ np.indices(shape).reshape(3, -1)).reshape(shape) for axis in range(3)]
+    near = [np.mod(i + 0.5, n) for i, n in zip(index, volume.shape, strict=True)]
+    middle = np.logical_and.reduce([(i > 4) & (i < n - 4) for i, n in zip(near, volume.shape, strict=True)])
+    assert middle.sum() > 100
+    np.testing.assert_allclose(found[middle], expected[middle], atol=0.03)
+
+
+def test_unknown_borders_and_interpolations_are_named():
+    volume = np.zeros((2, 2, 2), np.float32)
+    with pytest.raises(ValueError, match="'mirror'"):
+        resample(volume, np.eye(3), np.zeros(3), (2, 2, 2), border="mirror")
+    with pytest.raises(ValueError, match="'lanczos'"):
+        resample(volume, np.eye(3), np.zeros(3), (2, 2, 2), interpolation="lanczos")

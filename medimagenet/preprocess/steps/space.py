@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ...errors import RecipeError
 from ...geometry import Grid
 from ...kernels.intensity import count_not_finite
-from ...kernels.resample import Border, Interpolation, resample
+from ...kernels.borders import Border
+from ...kernels.resample import Interpolation, resample
 from ...volume import Case, Mask
 from .step import Part, leading, recorded
 
