@@ -1,9 +1,11 @@
-"""The user's own files: any folder layout, any file names, DICOM beside anything else."""
+"""The user's own files: any folder layout, any file names, DICOM and NIfTI beside anything else."""
 
+import importlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..dicom.scan import FileProblem, InstanceHeader, Progress, scan
 from ..errors import SourceError
@@ -12,6 +14,8 @@ from .base import SeriesRecord
 from .damage import CutFile, identify_cut, with_damage
 from .grouping import Group, group_headers
 from .inventory import Entry, Inventory, Memory
+from .nifti_names import is_nifti
+from .nifti_rows import LocalNifti
 from .records import make_record
 from .references import Resolver
 from .walk import UNKNOWN, Paths, Stamp, walk
@@ -76,31 +80,33 @@ class Folder:
         SourceError
             There is no file, or none that is part of a DICOM series.
         """
-        inventory, unread, problems = _list(self.path, before)
-        if not len(inventory) and not unread and not problems:
-            raise SourceError(f"{self.path} is empty: give a folder that holds DICOM files, at any depth")
+        inventory, unread, nifti, problems = _list(self.path, before)
+        if not (len(inventory) or unread or nifti or problems):
+            raise SourceError(f"{self.path} is empty: give a folder that holds DICOM or NIfTI, at any depth")
         for number, result in enumerate(scan(unread, jobs=jobs, progress=progress)):
             inventory.add(*_entry(result, unread.stamp(number)))
-        problems += [entry.result for entry in inventory.problems() if isinstance(entry.result, FileProblem)]
-        uids = inventory.series_uids()
-        if not uids:
+        for number, path in enumerate(nifti):
+            inventory.add(*_entry(_read_nifti(path), nifti.stamp(number)))
+        problems += [entry.result for entry in inventory.others() if isinstance(entry.result, FileProblem)]
+        records, left_out = self._describe(inventory)
+        records += self._describe_nifti(inventory)
+        if not records:
             raise SourceError(_nothing_found(self.path, problems))
-        records, left_out = self._describe(inventory, uids)
         return FolderScan(
             records=tuple(sorted(records, key=_order)),
             problems=tuple(sorted([*problems, *left_out], key=lambda problem: str(problem.path))),
             inventory=inventory,
         )
 
-    def _describe(self, inventory: Inventory, uids: Sequence[str]) -> tuple[list[SeriesRecord], list[FileProblem]]:
+    def _describe(self, inventory: Inventory) -> tuple[list[SeriesRecord], list[FileProblem]]:
         """Records, and files left out of them, of one series after the other, so that few headers are in memory."""
         resolver = Resolver(inventory.object_headers())
-        cut = [CutFile(entry.result.path, *entry.identity) for entry in inventory.problems() if entry.identity]
+        cut = [CutFile(entry.result.path, *entry.identity) for entry in inventory.others() if entry.identity]
         for uid in inventory.object_series():  # what refers to another object may come before it
             resolver.learn(inventory.headers(uid))
         records: list[SeriesRecord] = []
         left_out: list[FileProblem] = []
-        for uid in uids:
+        for uid in inventory.series_uids():
             headers = inventory.headers(uid)
             resolver.learn(headers)
             for group in group_headers(headers):
@@ -109,26 +115,47 @@ class Folder:
                 left_out += _left_out(group)
         return records, left_out
 
+    def _describe_nifti(self, inventory: Inventory) -> list[SeriesRecord]:
+        found = [(one.result, one.stamp.size_bytes) for one in inventory.others() if isinstance(one.result, LocalNifti)]
+        origin = {name: value for name, value in self._origin.items() if name != "source"}
+        return list(_nifti().local_records(found, self.path, origin, self.name)) if found else []
 
-def _list(root: Path, before: Inventory | None) -> tuple[Inventory, Paths, list[FileProblem]]:
-    """What is known of the files below a folder, those that have to be read, and what cannot be listed."""
+
+def _nifti() -> Any:
+    """The module that loads nibabel, by name and not by import: folders of DICOM do not need it."""
+    return importlib.import_module(".nifti_files", __package__)
+
+
+def _read_nifti(path: Path) -> FileProblem | LocalNifti:
+    found = _nifti().read_nifti_header(path)
+    return FileProblem(path, found) if isinstance(found, Finding) else LocalNifti(path, found)
+
+
+def _list(root: Path, before: Inventory | None) -> tuple[Inventory, Paths, Paths, list[FileProblem]]:
+    """What is known of the files below a folder, those to be read, NIfTI apart, and what cannot be listed."""
     inventory, memory = Inventory(root), Memory(before)
-    unread, problems = Paths(), []
+    unread, nifti, problems = Paths(), Paths(), []
     for found in walk(root):
         if isinstance(found, FileProblem):
             problems.append(found)
         else:
-            unread.add(found.folder, memory.recall(found, inventory))
-    inventory.n_kept, inventory.n_read, inventory.n_gone = len(inventory), len(unread), memory.n_gone
-    return inventory, unread, problems
+            stamps = memory.recall(found, inventory)
+            named = {name: stamp for name, stamp in stamps.items() if is_nifti(name)}
+            nifti.add(found.folder, named)
+            unread.add(found.folder, {n: s for n, s in stamps.items() if n not in named} if named else stamps)
+    inventory.n_kept, inventory.n_read = len(inventory), len(unread) + len(nifti)
+    inventory.n_gone = memory.n_gone
+    return inventory, unread, nifti, problems
 
 
-def _entry(result: InstanceHeader | FileProblem, stamp: Stamp) -> tuple[str, Entry]:
+def _entry(result: InstanceHeader | FileProblem | LocalNifti, stamp: Stamp) -> tuple[str, Entry]:
     """A folder, and what was read of a file in it."""
     folder, _, name = str(result.path).rpartition(os.sep)
     if isinstance(result, FileProblem):
-        return folder, Entry(name, stamp, result, identify_cut(result))
-    if result.size_bytes != stamp.size_bytes:  # it has changed since it was listed
+        return folder, Entry(name, stamp, result, None if is_nifti(name) else identify_cut(result))
+    if (
+        isinstance(result, InstanceHeader) and result.size_bytes != stamp.size_bytes
+    ):  # it has changed since it was listed
         stamp = Stamp(result.size_bytes, UNKNOWN)
     return folder, Entry(name, stamp, result)
 
@@ -144,8 +171,9 @@ def _nothing_found(folder: Path, problems: list[FileProblem]) -> str:
     counts = ", ".join(f"{sum(problem.finding.code == code for problem in problems)} {code}" for code in codes)
     first = problems[0]
     return (
-        f"no DICOM series in {folder}: {len(problems)} files looked at ({counts}), such as {first.path.name}: "
-        f"{first.finding.message}; give a folder that holds DICOM files, at any depth"
+        f"no DICOM series and no NIfTI in {folder}: {len(problems)} files looked at ({counts}), "
+        f"such as {first.path.name}: "
+        f"{first.finding.message}; give a folder that holds DICOM or NIfTI, at any depth"
     )
 
 

@@ -11,7 +11,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from ..dicom.instance import HASH_LENGTH, SCAN_KEYWORDS
 from ..dicom.scan import FileProblem, InstanceHeader
 from ..findings import Finding
 from .base import SINGLE_OBJECTS
+from .nifti_rows import LocalNifti, NiftiHeader
 from .walk import UNKNOWN, Listing, Stamp
 
 FORMAT = 1
@@ -34,7 +35,12 @@ TICK_NS = 2_000_000_000
 """Coarsest clock of a file system: FAT counts in two seconds."""
 
 _OPEN_FILES = 16_384  # headers kept as they are before they are packed: 50 MB
+_RUNS_AT_ONCE = 2_000  # written as one row group
 _KEY = b"medimagenet_files"
+_COMPRESSION = dict.fromkeys(("folder", "series_uid", "has_objects", "n_files"), "zstd") | {
+    "stamps": "none",  # compressed already
+    "content": "none",
+}
 _SCHEMA = pa.schema(
     [
         ("folder", pa.string()),
@@ -52,7 +58,7 @@ class Entry(NamedTuple):
 
     name: str
     stamp: Stamp
-    result: InstanceHeader | FileProblem
+    result: InstanceHeader | FileProblem | LocalNifti
     identity: tuple[str, str] | None = None
     """Of a file cut short: the SeriesInstanceUID and SOPInstanceUID that can still be read."""
 
@@ -75,7 +81,7 @@ class Run:
 
     def entries(self) -> list[Entry]:
         """Everything."""
-        unpack = _unpack_headers if self.series_uid else _unpack_problems
+        unpack = _unpack_headers if self.series_uid else _unpack_others
         return list(unpack(self.folder, self.read_stamps(), _unpack(self.content)))
 
 
@@ -152,8 +158,8 @@ class Inventory:
         """Those of one series, in no order."""
         return [entry.result for entry in self._entries(series_uid) if isinstance(entry.result, InstanceHeader)]
 
-    def problems(self) -> list[Entry]:
-        """Files that are in no series."""
+    def others(self) -> list[Entry]:
+        """Files that are in no series of DICOM."""
         return list(self._entries(""))
 
     def _entries(self, series_uid: str) -> Iterator[Entry]:
@@ -168,11 +174,14 @@ class Inventory:
         """Write a Parquet file with a row per run."""
         self._pack_open()
         runs = [run for uid in sorted(self._runs) for run in self._runs[uid]]
-        columns = {name: [getattr(run, name) for run in runs] for name in _SCHEMA.names}
-        columns["folder"] = [_below(self.root, run.folder) for run in runs]
         about = {"format": FORMAT, "scan": _scan_version(), "root": str(self.root), "taken_ns": self.taken_ns}
-        table = pa.table(columns, schema=_SCHEMA.with_metadata({_KEY: json.dumps(about).encode()}))
-        pq.write_table(table, path, compression={"content": "none", "stamps": "none"} | _TEXT_COMPRESSION)
+        schema = _SCHEMA.with_metadata({_KEY: json.dumps(about).encode()})
+        with pq.ParquetWriter(path, schema, compression=_COMPRESSION, use_dictionary=False) as writer:
+            for start in range(0, len(runs), _RUNS_AT_ONCE):
+                part = runs[start : start + _RUNS_AT_ONCE]
+                columns = {name: [getattr(run, name) for run in part] for name in _SCHEMA.names}
+                columns["folder"] = [_below(self.root, run.folder) for run in part]
+                writer.write_table(pa.table(columns, schema=schema))
 
     @classmethod
     def read(cls, path: Path, root: Path) -> "Inventory | None":
@@ -223,9 +232,6 @@ class Memory:
         return noted == now and UNKNOWN not in noted and noted.modified_ns < self._trusted_ns
 
 
-_TEXT_COMPRESSION = dict.fromkeys(("folder", "series_uid", "has_objects", "n_files"), "zstd")
-
-
 def _below(root: Path, folder: str) -> str:
     return Path(folder).relative_to(root).as_posix()
 
@@ -252,7 +258,7 @@ def _has_objects(entries: Iterable[Entry]) -> bool:
 
 def _pack_run(folder: str, uid: str, entries: list[Entry]) -> Run:
     stamps = [[e.name for e in entries], [e.stamp.size_bytes for e in entries], [e.stamp.modified_ns for e in entries]]
-    content = _pack_headers(entries) if uid else _pack_problems(entries)
+    content = _pack_headers(entries) if uid else _pack_others(entries)
     return Run(folder, uid, _has_objects(entries), len(entries), _pack(stamps), _pack(content))
 
 
@@ -291,13 +297,27 @@ def _unpack_headers(folder: str, stamps: Mapping[str, Stamp], content: Mapping[s
         yield Entry(name, stamp, header)
 
 
-def _pack_problems(entries: Iterable[Entry]) -> list[Any]:
-    return [
-        [e.result.finding.to_row(), e.identity] if isinstance(e.result, FileProblem) else [None, None] for e in entries
-    ]
+def _pack_others(entries: Iterable[Entry]) -> list[Any]:
+    return [_pack_other(entry) for entry in entries]
 
 
-def _unpack_problems(folder: str, stamps: Mapping[str, Stamp], content: Iterable[Any]) -> Iterator[Entry]:
-    for (name, stamp), (finding, identity) in zip(stamps.items(), content, strict=True):
-        problem = FileProblem(Path(folder, name), Finding.from_row(finding))
-        yield Entry(name, stamp, problem, tuple(identity) if identity else None)
+def _pack_other(entry: Entry) -> Any:
+    if isinstance(entry.result, LocalNifti):
+        return asdict(entry.result.header)
+    if isinstance(entry.result, FileProblem):
+        return [entry.result.finding.to_row(), entry.identity]
+    raise TypeError(f"{entry.name} is of a series")
+
+
+def _unpack_others(folder: str, stamps: Mapping[str, Stamp], content: Iterable[Any]) -> Iterator[Entry]:
+    for (name, stamp), value in zip(stamps.items(), content, strict=True):
+        path = Path(folder, name)
+        if isinstance(value, dict):
+            affine = tuple(tuple(row) for row in value.pop("affine"))
+            shape, spacing = tuple(value.pop("shape")), tuple(value.pop("spacing_mm"))
+            header = NiftiHeader(shape=shape, spacing_mm=spacing, affine=affine, **value)
+            yield Entry(name, stamp, LocalNifti(path, header))
+        else:
+            finding, identity = value
+            problem = FileProblem(path, Finding.from_row(finding))
+            yield Entry(name, stamp, problem, tuple(identity) if identity else None)

@@ -140,7 +140,7 @@ def test_a_study_with_dicomdirs_and_names_out_of_order(everything, realdata):
     ],
 )
 def test_findings_of_image_series(everything, realdata, folder, expected):
-    (row,) = below(everything, realdata / folder)
+    (row,) = [row for row in below(everything, realdata / folder) if row["file_format"] is None]
     assert set(codes(row)) == expected
 
 

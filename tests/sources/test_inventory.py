@@ -55,7 +55,7 @@ def test_real_headers_survive_packing(realdata, tmp_path, monkeypatch, n_open):
     for uid in back.series_uids():
         headers = {header.path: header for header in scan_plainly(folder, uid)}
         assert {header.path: header for header in back.headers(uid)} == headers
-    assert sorted(map(str, back.problems())) == sorted(map(str, found.inventory.problems()))
+    assert sorted(map(str, back.others())) == sorted(map(str, found.inventory.others()))
 
 
 _headers: dict = {}

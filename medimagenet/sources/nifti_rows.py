@@ -1,0 +1,160 @@
+"""NIfTI files as rows like those of DICOM: an image is a series, a label is a SEG that refers to its images.
+
+What NIfTI has no word for is made: UIDs of the form that DICOM keeps for such (PS3.5 B.2), from the place of a file in
+its collection, so that they stay the same when a tree moves. Files of one case share a study and a frame of reference.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..findings import Finding
+from .base import SeriesRecord
+from .nifti_names import NiftiName, by_case, images_of
+
+FORMAT = "nifti"
+"""Value of the column `file_format`."""
+
+_GRID_TOLERANCE = 1e-3  # mm, and of shares of an affine: float32 in headers
+_KEY_LENGTH = 16  # hex digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NiftiHeader:
+    """What the header of a file tells."""
+
+    shape: tuple[int, ...]
+    """x, y, z, and further axes."""
+    spacing_mm: tuple[float, ...]
+    """x, y, z."""
+    affine: tuple[tuple[float, ...], ...]
+    """(3, 4): from voxel x, y, z, 1 to RAS mm."""
+    orientation: str
+    """Where x, y, z point to."""
+    is_placed: bool
+    """Whether the file says where it is; otherwise the affine is made of the spacing alone."""
+
+
+class LocalNifti(NamedTuple):
+    """A file on disk."""
+
+    path: Path
+    header: NiftiHeader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NiftiFile:
+    """One file of a collection."""
+
+    name: NiftiName
+    uri: str
+    """Folder that holds it; of a file elsewhere its address."""
+    file: str
+    """Below `uri`."""
+    size_bytes: int
+    content: str
+    """Names its content: a checksum, or what is known of it."""
+    checksum: str | None = None
+    header: NiftiHeader | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NiftiCollection:
+    """What all files of a collection have in common."""
+
+    source: str
+    place: str
+    """Names the collection: UIDs are made from it."""
+    modality: str | None = None
+    """Of images whose names tell none."""
+    channels: Mapping[int, str] | None = None
+    """Modality of each channel of nnU-Net's names."""
+    classes: Sequence[str] = ()
+    """Names of what is drawn in labels, by number, without the background."""
+    origin: Mapping[str, str | None]
+    """collection_id, license, doi, agreement."""
+
+
+def nifti_records(files: Iterable[NiftiFile], collection: NiftiCollection) -> Iterator[SeriesRecord]:
+    """A row per file, sorted by case and path."""
+    by_path = {file.name.path: file for file in files}
+    cases = by_case([file.name for _, file in sorted(by_path.items())])
+    for (group, case), names in sorted(cases.items()):
+        for name in names:
+            file = by_path[name.path]
+            references = [
+                image.path
+                for image in (images_of(name, names) if name.is_label else ())
+                if _same_grid(file, by_path[image.path])
+            ]
+            yield _record(file, collection, made_uid(collection.place, "case", group, case), references)
+
+
+def _record(file: NiftiFile, collection: NiftiCollection, case_uid: str, references: Sequence[str]) -> SeriesRecord:
+    name, header = file.name, file.header
+    uid = made_uid(collection.place, "file", name.path)
+    digest = hashlib.sha256(json.dumps([uid, file.file, file.content]).encode()).hexdigest()
+    return SeriesRecord(
+        key=f"{uid}:{digest[:_KEY_LENGTH]}",
+        source=collection.source,
+        **collection.origin,  # type: ignore[arg-type]
+        PatientID=name.case,
+        StudyInstanceUID=case_uid,
+        FrameOfReferenceUID=case_uid,
+        SeriesInstanceUID=uid,
+        SeriesDescription=name.path,
+        Modality="SEG" if name.is_label else _modality(name, collection),
+        uri=file.uri,
+        files=(file.file,),
+        n_instances=1,
+        size_bytes=file.size_bytes,
+        content_hash=hashlib.sha256(file.content.encode()).hexdigest()[:32],
+        referenced_series=tuple(made_uid(collection.place, "file", path) for path in references),
+        roi_names=tuple(collection.classes) if name.is_label else (),
+        shape=None if header is None else _array_shape(header),
+        spacing_mm=None if header is None else header.spacing_mm[:3],  # type: ignore[arg-type]
+        orientation=None if header is None else header.orientation,
+        findings=tuple(_findings(file)),
+        file_format=FORMAT,
+        checksums=() if file.checksum is None else (file.checksum,),
+    )
+
+
+def _modality(name: NiftiName, collection: NiftiCollection) -> str | None:
+    channel = None if name.channel is None else (collection.channels or {}).get(name.channel)
+    return channel or name.modality or collection.modality
+
+
+def _array_shape(header: NiftiHeader) -> tuple[int, int, int]:
+    x, y, z = (*header.shape, 1, 1, 1)[:3]
+    return z, y, x
+
+
+def _findings(file: NiftiFile) -> Iterator[Finding]:
+    if file.header is not None and not file.header.is_placed:
+        message = "its header has neither sform nor qform: only the spacing is known, not the place in the patient"
+        yield Finding(code="no_image_geometry", message=message)
+
+
+def _same_grid(one: NiftiFile, other: NiftiFile) -> bool:
+    """Whether two files lie voxel on voxel; where headers are not known their names have to do."""
+    if one.header is None or other.header is None:
+        return True
+    if _array_shape(one.header) != _array_shape(other.header):
+        return False
+    pairs = zip(_numbers(one.header.affine), _numbers(other.header.affine), strict=True)
+    return all(abs(a - b) <= _GRID_TOLERANCE * max(1.0, abs(a)) for a, b in pairs)
+
+
+def _numbers(affine: tuple[tuple[float, ...], ...]) -> list[float]:
+    return [value for row in affine for value in row]
+
+
+def made_uid(*parts: Any) -> str:
+    """A UID that names `parts` and nothing else: 2.25 and a UUID as a number."""
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
