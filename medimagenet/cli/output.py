@@ -21,7 +21,16 @@ from typing import Annotated, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -144,6 +153,20 @@ def progress_bar(label: str) -> Iterator[Progress]:
 
 
 @contextlib.contextmanager
+def bytes_bar(label: str) -> Iterator[Progress]:
+    """As `progress_bar`, of bytes: with how many, how fast, and how long it will take."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with _bars(columns) as bars:
+        yield _new_bar(bars, label)
+
+
+@contextlib.contextmanager
 def progress_stages() -> Iterator[Callable[[str], Progress]]:
     """For work in several stages: a function that takes what begins now and gives its progress callback.
 
@@ -160,8 +183,8 @@ def progress_stages() -> Iterator[Callable[[str], Progress]]:
 
 
 @contextlib.contextmanager
-def _bars() -> Iterator[Bars]:
-    columns = (
+def _bars(columns: Sequence[ProgressColumn] = ()) -> Iterator[Bars]:
+    columns = columns or (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

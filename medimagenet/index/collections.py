@@ -74,6 +74,19 @@ def collections_of_cancer(name: str) -> tuple[list[str], list[str]]:
 
 
 @cache
+def citations() -> dict[str, str]:
+    """How each public data set, and each analysis of one, asks to be cited, by its DOI in lower case."""
+    found: dict[str, str] = {}
+    sources = [source for row in _told().values() for source in row["sources"] or ()]
+    for source in [*sources, *pq.read_table(installed_file("analysis_results_index")).to_pylist()]:
+        text = _plain_text(source.get("citation"))
+        doi = source.get("source_doi") or source.get("source_DOI")
+        if doi and text:
+            found.setdefault(doi.lower(), text)
+    return found
+
+
+@cache
 def _told() -> dict[str, dict[str, Any]]:
     """What the installed public index tells about its collections, by collection_id."""
     return {row["collection_id"]: row for row in pq.read_table(installed_file("collections_index")).to_pylist()}

@@ -226,7 +226,7 @@ def _bit_transpose_slowly(address: int, stride: int, target: int, offsets: Any) 
 
 def _copy_16() -> Callable[[int, int], None]:
     if config.DISABLE_JIT:
-        return lambda target, source: ctypes.memmove(int(target), int(source), BLOCK) and None
+        return _copy_16_slowly
 
     def generate(context: Any, builder: Any, own: Any, values: Any) -> Any:
         vector = ir.VectorType(ir.IntType(8), BLOCK)
@@ -239,6 +239,10 @@ def _copy_16() -> Callable[[int, int], None]:
         return types.void(types.intp, types.intp), generate
 
     return call
+
+
+def _copy_16_slowly(target: int, source: int) -> None:
+    ctypes.memmove(int(target), int(source), BLOCK)
 
 
 copy_16 = _copy_16()
@@ -356,3 +360,9 @@ def set_threads(count: int) -> None:
 def threads() -> int:
     """How many threads `parallel_kernel` code uses."""
     return int(numba.get_num_threads())
+
+
+@kernel
+def address_of(array: Any) -> int:
+    """Where the first voxel of an array is, as a signed number: NumPy has it unsigned, and sums of both are floats."""
+    return int(np.int64(array.ctypes.data))

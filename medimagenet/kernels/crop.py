@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._jit import BLOCK, block_transpose, fence, kernel
+from ._jit import BLOCK, address_of, block_transpose, byte_transpose, fence, kernel
 
 LINES = 2 * BLOCK
 """Lines of the source that are in the buffer at once."""
+Corner = tuple[int, int, int, int]
 NO_FLIPS = (False, False, False)
 
 
@@ -63,19 +64,19 @@ def crop(
     """
     is_scaled = clip != (-inf, inf) or subtract != 0.0 or divide != 1.0
     _check(source, target, axes, is_scaled)
-    view = _in_source_order(target, axes, flips)
+    view = in_source_order(target, axes, flips)
     low = [max(0, -first) for first in start]
     high = [
         max(begin, min(n, size - first))
         for begin, n, size, first in zip(low, view.shape[1:], source.shape[1:], start, strict=True)
     ]
-    _pad(view, low, high, pad)
+    pad_outside(view, low, high, pad)
     if any(begin >= end for begin, end in zip(low, high, strict=True)):
         return
     boxes = [slice(begin, end) for begin, end in zip(low, high, strict=True)]
-    inside = [slice(begin + first, end + first) for begin, end, first in zip(low, high, start, strict=True)]
     constants = np.array([*clip, subtract, divide], dtype=np.float32)
-    _move(source[:, *inside], view[:, *boxes], is_scaled, constants)
+    z, y, x = (int(first + own) for first, own in zip(start, low, strict=True))
+    move(source, (0, z, y, x), view[:, *boxes], is_scaled, constants)
 
 
 def _check(source: NDArray[Any], target: NDArray[Any], axes: Sequence[int], is_scaled: bool) -> None:
@@ -87,14 +88,14 @@ def _check(source: NDArray[Any], target: NDArray[Any], axes: Sequence[int], is_s
         raise ValueError(f"normalised values need a floating target, got {target.dtype}")
 
 
-def _in_source_order(target: NDArray[Any], axes: Sequence[int], flips: Sequence[bool]) -> NDArray[Any]:
-    """(C, z, y, x) view of the target."""
+def in_source_order(target: NDArray[Any], axes: Sequence[int], flips: Sequence[bool]) -> NDArray[Any]:
+    """(C, z, y, x) view of a target (C, n0, n1, n2), whose axes and flips are those of `crop`."""
     forwards = target[:, *(slice(None, None, -1 if flip else 1) for flip in flips)]
     return forwards.transpose(0, *(1 + list(axes).index(axis) for axis in range(3)))
 
 
-def _pad(view: NDArray[Any], low: Sequence[int], high: Sequence[int], value: float) -> None:
-    """Fill what lies before `low` and from `high` on; the rest is not touched."""
+def pad_outside(view: NDArray[Any], low: Sequence[int], high: Sequence[int], value: float) -> None:
+    """Of an array (C, z, y, x) fill what lies before `low` and from `high` on; the rest is not touched."""
     for axis in range(3):
         lines = np.moveaxis(view, axis + 1, 0)
         if low[axis] > 0:
@@ -103,43 +104,99 @@ def _pad(view: NDArray[Any], low: Sequence[int], high: Sequence[int], value: flo
             lines[high[axis] :] = value
 
 
-def _move(source: NDArray[Any], target: NDArray[Any], is_scaled: bool, constants: NDArray[np.float32]) -> None:
-    """Write equal shapes (C, z, y, x), choosing the loop that suits the strides."""
-    strides = [abs(stride) for stride in target.strides[1:]]
-    across = min(range(3), key=lambda axis: (strides[axis], -axis))
-    if across == 2:
-        _along(source, target, is_scaled, constants)
+@kernel
+def move(
+    source: NDArray[Any], begin: Corner, target: NDArray[Any], is_scaled: bool, constants: NDArray[np.float32]
+) -> None:
+    """Write the box of `source` that begins at `begin` to `target`, choosing the loop that suits the strides.
+
+    Parameters
+    ----------
+    source : (C, z, y, x)
+        Fastest where it is C-contiguous: the compiler then uses vectors.
+    begin
+        First voxel of the box in `source`; all of the box is inside.
+    target : (C, z, y, x)
+        Its shape is that of the box; any strides.
+    is_scaled
+        Else voxels are only cast.
+    constants : (4,) float32
+        Lowest and highest value, what is subtracted, and by what is divided.
+    """
+    z, y, x = abs(target.strides[1]), abs(target.strides[2]), abs(target.strides[3])
+    if x <= z and x <= y:
+        _along(source, begin, target, is_scaled, constants)
+        return
+    across = 1 if y <= z else 0
+    is_dense = min(y, z) == target.itemsize
+    if is_scaled or source.itemsize != 1 or target.itemsize != 1 or source.strides[3] != 1:
+        _across(source, begin, target, across, is_dense, is_scaled, constants)
     else:
-        is_dense = strides[across] == target.itemsize
-        _across(source, target, across, is_dense, is_scaled, constants)
+        _across_bytes(source, begin, target, across, is_dense)
 
 
 @kernel
-def _along(source: NDArray[Any], target: NDArray[Any], is_scaled: bool, constants: NDArray[np.float32]) -> None:
-    """Move voxel by voxel: the last axis is the fastest of both."""
-    channels, depth, rows, columns = source.shape
+def _along(
+    source: NDArray[Any], begin: Corner, target: NDArray[Any], is_scaled: bool, constants: NDArray[np.float32]
+) -> None:
+    """Move line by line: the last axis is the fastest of both."""
+    channels, depth, rows, columns = target.shape
     low, high, subtract, divide = constants[0], constants[1], constants[2], constants[3]
     for c in range(channels):
         for z in range(depth):
             for y in range(rows):
+                sc, sz, sy, sx = begin[0] + c, begin[1] + z, begin[2] + y, np.uint64(begin[3])
                 if is_scaled:
-                    for x in range(columns):
-                        value = np.float32(source[c, z, y, x])
+                    for k in range(columns):
+                        x = np.uint64(k)
+                        value = np.float32(source[sc, sz, sy, sx + x])
                         value = low if value < low else value
                         value = high if value > high else value
                         target[c, z, y, x] = (value - subtract) / divide
                 else:
-                    for x in range(columns):
-                        target[c, z, y, x] = source[c, z, y, x]
+                    for k in range(columns):
+                        x = np.uint64(k)
+                        target[c, z, y, x] = source[sc, sz, sy, sx + x]
 
 
+_turn_bytes = byte_transpose()
 _turn = block_transpose(is_streaming=False)
 _turn_and_stream = block_transpose(is_streaming=True)
 
 
 @kernel
+def _across_bytes(source: NDArray[Any], begin: Corner, target: NDArray[Any], across: int, is_dense: bool) -> None:
+    """Move blocks of bytes. What is next to one another in the target is written one soon after the other."""
+    channels, depth, rows, columns = target.shape
+    lines, planes = (depth, rows) if across == 0 else (rows, depth)
+    stride = target.strides[1 + across]
+    last = lines - 1 if stride < 0 else 0
+    step = -1 if stride < 0 else 1
+    whole_lines = lines // BLOCK * BLOCK if is_dense else 0
+    start = address_of(target) + last * stride
+    origin = address_of(source) + begin[1] * source.strides[1] + begin[2] * source.strides[2] + begin[3]
+    origin += last * source.strides[1 + across]
+    for c in range(channels):
+        for x in range(0, columns, BLOCK):
+            end = min(x + BLOCK, columns)
+            turned = whole_lines if end - x == BLOCK else 0
+            for q in range(planes):
+                lower = origin + (begin[0] + c) * source.strides[0] + q * source.strides[2 - across] + x
+                goal = start + c * target.strides[0] + q * target.strides[2 - across] + x * target.strides[3]
+                for p in range(0, turned, BLOCK):
+                    rows_at = lower + step * p * source.strides[1 + across]
+                    _turn_bytes(rows_at, step * source.strides[1 + across], goal + p, target.strides[3])
+                for p in range(turned, lines):
+                    line = last + step * p
+                    z, y = (line, q) if across == 0 else (q, line)
+                    for column in range(x, end):
+                        target[c, z, y, column] = source[begin[0] + c, begin[1] + z, begin[2] + y, begin[3] + column]
+
+
+@kernel
 def _across(
     source: NDArray[Any],
+    begin: Corner,
     target: NDArray[Any],
     across: int,
     is_dense: bool,
@@ -150,54 +207,70 @@ def _across(
 
     The lines are taken in the order in which the target has them, which may be backwards.
     """
-    channels, depth, rows, columns = source.shape
+    channels, depth, rows, columns = target.shape
     lines, planes = (depth, rows) if across == 0 else (rows, depth)
-    is_backwards = target.strides[1 + across] < 0
+    stride = target.strides[1 + across]
+    last = lines - 1 if stride < 0 else 0
+    step = -1 if stride < 0 else 1
     buffer = np.empty((LINES, columns), dtype=target.dtype)
+    start = address_of(target) + last * stride
     for c in range(channels):
         for first in range(0, lines, LINES):
             count = min(LINES, lines - first)
             for q in range(planes):
                 for p in range(count):
-                    line = lines - 1 - first - p if is_backwards else first + p
-                    row = source[c, line, q] if across == 0 else source[c, q, line]
-                    _normalise(row, buffer[p], is_scaled, constants)
-                line = lines - 1 - first if is_backwards else first
-                step = -1 if is_backwards else 1
-                goal = target[c, line::step, q] if across == 0 else target[c, q, line::step]
-                _scatter(buffer, goal, count, is_dense)
+                    line = last + step * (first + p)
+                    z, y = (line, q) if across == 0 else (q, line)
+                    corner = begin[0] + c, begin[1] + z, begin[2] + y, begin[3]
+                    _normalise(source, corner, buffer, p, is_scaled, constants)
+                goal = start + c * target.strides[0] + first * abs(stride) + q * target.strides[2 - across]
+                whole = _turn_blocks(buffer, goal, target.strides[3], count) if is_dense else 0
+                for x in range(columns):
+                    for p in range(whole if x < columns // BLOCK * BLOCK else 0, count):
+                        line = last + step * (first + p)
+                        z, y = (line, q) if across == 0 else (q, line)
+                        target[c, z, y, x] = buffer[p, x]
     fence()
 
 
 @kernel
-def _normalise(row: NDArray[Any], out: NDArray[Any], is_scaled: bool, constants: NDArray[np.float32]) -> None:
-    """Write one line. The compiler uses vectors where it knows that `row` is contiguous."""
+def _normalise(
+    source: NDArray[Any],
+    corner: Corner,
+    buffer: NDArray[Any],
+    p: int,
+    is_scaled: bool,
+    constants: NDArray[np.float32],
+) -> None:
+    """Write one line of the buffer. The compiler uses vectors where it knows that the source is contiguous."""
+    c, z, y, first = corner[0], corner[1], corner[2], np.uint64(corner[3])
     if is_scaled:
         low, high, subtract, divide = constants[0], constants[1], constants[2], constants[3]
-        for x in range(len(row)):
-            value = np.float32(row[x])
+        for k in range(buffer.shape[1]):
+            x = np.uint64(k)  # unsigned: an index that may be negative costs a branch, and the vectors
+            value = np.float32(source[c, z, y, first + x])
             value = low if value < low else value
             value = high if value > high else value
-            out[x] = (value - subtract) / divide
+            buffer[p, x] = (value - subtract) / divide
     else:
-        for x in range(len(row)):
-            out[x] = row[x]
+        for k in range(buffer.shape[1]):
+            x = np.uint64(k)
+            buffer[p, x] = source[c, z, y, first + x]
 
 
 @kernel
-def _scatter(buffer: NDArray[Any], goal: NDArray[Any], count: int, is_dense: bool) -> None:
-    """Write `count` lines of the buffer (lines, x) to `goal` (lines, x), whose lines are next to one another."""
-    columns, stride, address = buffer.shape[1], goal.strides[1], goal.ctypes.data
-    whole_lines = count // BLOCK * BLOCK if is_dense else 0
-    whole_columns = columns // BLOCK * BLOCK
-    is_streaming = goal.itemsize == 4 and (address | stride) % 64 == 0
-    for x in range(0, whole_columns, BLOCK):
+def _turn_blocks(buffer: NDArray[Any], address: int, stride: int, count: int) -> int:
+    """Write the whole blocks of the first `count` lines of the buffer, transposed; returns how many lines that were.
+
+    Column x goes to ``address + x * stride``, its lines next to one another.
+    """
+    whole_lines = count // BLOCK * BLOCK
+    is_streaming = buffer.itemsize == 4 and address % 64 == 0 and stride % 64 == 0
+    for x in range(0, buffer.shape[1] // BLOCK * BLOCK, BLOCK):
         for p in range(0, whole_lines, BLOCK):
-            place = address + x * stride + p * goal.itemsize
+            place = address + x * stride + p * buffer.itemsize
             if is_streaming:
                 _turn_and_stream(buffer, p, x, place, stride)
             else:
                 _turn(buffer, p, x, place, stride)
-    for x in range(columns):
-        for p in range(whole_lines if x < whole_columns else 0, count):
-            goal[p, x] = buffer[p, x]
+    return whole_lines

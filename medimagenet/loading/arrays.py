@@ -3,7 +3,6 @@
 No torch here: what other frameworks want is the same.
 """
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import StoreError
 from ..geometry import Grid, Size
-from ..kernels.crop import crop
+from ..kernels.crop import in_source_order, pad_outside
 from ..store import ArrayReader, Store, open_store
 from ..volume import Normalization
 from .orientation import Turn, turn_towards, whole_shape
@@ -27,8 +26,6 @@ _KEPT = 1024
 """Samples whose metadata stay in memory: a few kB each. Voxels are never kept, the page cache does that."""
 _KEPT_FOREGROUNDS = 64
 """Samples whose foreground coordinates stay in memory: at most 120 kB per class each."""
-
-IDENTITY = Normalization()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +38,8 @@ class Sample:
     grid: Grid
     turn: Turn
     readers: dict[str, ArrayReader]
-    normalizations: dict[str, Normalization]
+    constants: dict[str, NDArray[np.float32] | None]
+    """Per array lowest and highest value, what is subtracted, and by what is divided; None: values as they are."""
 
     @property
     def whole(self) -> Size:
@@ -73,38 +71,17 @@ class Sample:
                 f"sample {self.sample_id}, array {name} has {reader.shape[0]} channels where other samples have "
                 f"{len(target)}: choose the arrays with keys=[...]"
             )
-        begin = start[::-1]
-        box = self.turn.to_grid_order((target.shape[1], target.shape[2], target.shape[3]))[::-1]
-        low = [min(max(a, 0), n) for a, n in zip(begin, reader.shape[1:], strict=True)]
-        high = [min(max(a + b, 0), n) for a, b, n in zip(begin, box, reader.shape[1:], strict=True)]
-        inside = [b - a for a, b in zip(low, high, strict=True)]
-        is_label = name == LABEL
-        constants = IDENTITY if is_label else self.normalizations[name]
-        if self._is_plain(reader, target, inside, constants):
-            reader.read(low, inside, out=target)
+        view = in_source_order(target, self.turn.array_axes, self.turn.flips)
+        size, begin, box = reader.shape[1:], start[::-1], view.shape[1:]
+        if all(a >= 0 and a + b <= n for a, b, n in zip(begin, box, size, strict=True)):
+            reader.read_cast(begin, view, self.constants[name])
             return
-        voxels = _scratch.take((len(target), *inside), reader.dtype)
-        if voxels.size:
-            reader.read(low, inside, out=voxels)
-        crop(
-            voxels,
-            [a - b for a, b in zip(begin, low, strict=True)],
-            target,
-            axes=self.turn.array_axes,
-            flips=self.turn.flips,
-            clip=(constants.low, constants.high),
-            subtract=constants.subtract,
-            divide=constants.divide,
-            pad=0 if is_label else pad,
-        )
-
-    def _is_plain(
-        self, reader: ArrayReader, target: NDArray[Any], inside: Sequence[int], constants: Normalization
-    ) -> bool:
-        """Whether the stored bytes are the target's, so that they can be decoded into it."""
-        is_stored_order = self.turn.array_axes == (0, 1, 2) and not any(self.turn.flips)
-        is_same = reader.dtype == target.dtype and constants == IDENTITY and target.strides[-1] == target.itemsize
-        return is_stored_order and is_same and tuple(inside) == target.shape[1:]
+        low = [max(-a, 0) for a in begin]
+        high = [max(a, min(b, n - c)) for a, b, n, c in zip(low, box, size, begin, strict=True)]
+        pad_outside(view, low, high, 0 if name == LABEL else pad)
+        if all(a < b for a, b in zip(low, high, strict=True)):
+            inside = view[:, *(slice(a, b) for a, b in zip(low, high, strict=True))]
+            reader.read_cast([a + b for a, b in zip(begin, low, strict=True)], inside, self.constants[name])
 
 
 class Samples:
@@ -154,10 +131,10 @@ class Samples:
                     f"sample {sample_id}: arrays {self.keys[0]} and {name} are on different grids, sizes {grid.size} "
                     f"and {reader.grid.size} (x, y, z): choose one with keys=[...]"
                 )
-        normalizations = {name: reader.normalization or IDENTITY for name, reader in readers.items()}
+        constants = {name: _constants(name, reader) for name, reader in readers.items()}
         series = [str(entry["series_uid"] or "") for entry in self.store.row(sample_id).get("series") or []]
         turn = turn_towards(grid, self.orientation)
-        return Sample(sample_id, series[0] if series else "", grid, turn, readers, normalizations)
+        return Sample(sample_id, series[0] if series else "", grid, turn, readers, constants)
 
     def _foreground(self, sample_id: str) -> tuple[NDArray[np.int32], ...]:
         """Coordinates (n, 3) z, y, x of each class that the sample has, absent classes left out."""
@@ -170,18 +147,11 @@ def item_dtype(name: str, label_dtype: str) -> np.dtype[Any]:
     return np.dtype(label_dtype if name == LABEL else np.float32)
 
 
-class _Scratch(threading.local):
-    """Memory of one thread for the box as it is stored: fresh pages cost more than the copy into them."""
-
-    def __init__(self) -> None:
-        self._memory = aligned((1 << 16,), np.uint8)
-
-    def take(self, shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """An array whose content is whatever was there; it is good until the next call in this thread."""
-        size = prod(shape) * dtype.itemsize
-        if size > self._memory.size:
-            self._memory = aligned((size,), np.uint8)
-        return self._memory[:size].view(dtype).reshape(shape)
+def _constants(name: str, reader: ArrayReader) -> NDArray[np.float32] | None:
+    wanted = reader.normalization
+    if name == LABEL or wanted is None or wanted == Normalization():
+        return None
+    return np.array([wanted.low, wanted.high, wanted.subtract, wanted.divide], dtype=np.float32)
 
 
 def aligned(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
@@ -190,6 +160,3 @@ def aligned(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
     memory = np.empty(size + 64, dtype=np.uint8)
     skip = -memory.ctypes.data % 64
     return memory[skip : skip + size].view(dtype).reshape(shape)
-
-
-_scratch = _Scratch()

@@ -29,6 +29,13 @@ class BloscLibrary:
     handle: ctypes.CDLL
     decompress: int
     getitem: int
+    lz4_decompress: int
+    """LZ4_decompress_safe (source, target, source_size, target_size); this and what follows: 0 where it is hidden."""
+    lz4_compress: int
+    """LZ4_compress_fast (source, target, source_size, target_size, acceleration)."""
+    bitunshuffle: int
+    """blosc2_bitunshuffle (typesize, size, source, target)."""
+    bitshuffle: int
 
 
 class _DecodingParameters(ctypes.Structure):
@@ -64,11 +71,15 @@ def _open(handle: ctypes.CDLL) -> BloscLibrary:
     handle.blosc2_free_ctx.restype = None
     handle.blosc2_free_ctx.argtypes = (ctypes.c_void_p,)
     handle.blosc2_init()
-    addresses = [
-        ctypes.cast(function, ctypes.c_void_p).value or 0
-        for function in (handle.blosc2_decompress_ctx, handle.blosc2_getitem_ctx)
-    ]
-    return BloscLibrary(handle, *addresses)
+    needed = [_address(handle, name) for name in ("blosc2_decompress_ctx", "blosc2_getitem_ctx")]
+    names = ("LZ4_decompress_safe", "LZ4_compress_fast", "blosc2_bitunshuffle", "blosc2_bitshuffle")
+    parts = [_address(handle, name) for name in names]
+    return BloscLibrary(handle, *needed, *(parts if all(parts) else [0] * len(parts)))
+
+
+def _address(handle: ctypes.CDLL, name: str) -> int:
+    """Where a function is; 0 if the library does not show it."""
+    return ctypes.cast(getattr(handle, name), ctypes.c_void_p).value or 0 if hasattr(handle, name) else 0
 
 
 class BloscContext:

@@ -49,8 +49,12 @@ class StoreConfig:
         `chunk` or `shard_limit_bytes` is below 1, or the codec is unknown.
     """
 
-    chunk: int = 32
-    """Edge in voxels of the cube that is read as one. Where an array is thinner, the chunk is as thin."""
+    chunk: int | tuple[int, int, int] = 32
+    """Voxels along z, y, x of what is addressed as one; a number is the edge of a cube. Where an array is thinner, the
+    chunk is as thin."""
+
+    block_bytes: int = 8192
+    """Of voxels that LZ4 compresses as one, in whole planes of the chunk: what our reader decodes as one."""
 
     codec: Codec = "blosc-lz4"
     """LZ4 after bitshuffle makes 0.38 of the size of noisy CT with its label; a patch of 96³ then takes about twice the
@@ -61,8 +65,10 @@ class StoreConfig:
     """An array is one file unless its voxels take more than this; then it is split into equal files."""
 
     def __post_init__(self) -> None:
-        if self.chunk < 1:
+        if min(self._edges()) < 1:
             raise ValueError(f"chunk must be at least 1 voxel, got {self.chunk}")
+        if self.block_bytes < 1:
+            raise ValueError(f"block_bytes must be at least 1, got {self.block_bytes}")
         if self.shard_limit_bytes < 1:
             raise ValueError(f"shard_limit_bytes must be at least 1, got {self.shard_limit_bytes}")
         if self.codec not in ("blosc-lz4", "blosc-zstd", "none"):
@@ -70,14 +76,27 @@ class StoreConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return {"chunk": self.chunk, "codec": self.codec, "shard_limit_bytes": self.shard_limit_bytes}
+        return {
+            "chunk": self.chunk if isinstance(self.chunk, int) else list(self.chunk),
+            "block_bytes": self.block_bytes,
+            "codec": self.codec,
+            "shard_limit_bytes": self.shard_limit_bytes,
+        }
 
     def chunk_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Shape of one chunk of a (C, Z, Y, X) array: one channel, a cube of space.
 
         One channel each, because most organs are absent from most places, and a chunk of zeros takes no bytes.
         """
-        return (1, *(min(self.chunk, n) for n in shape[1:]))
+        return (1, *(min(edge, n) for edge, n in zip(self._edges(), shape[1:], strict=True)))
+
+    def block_bytes_of(self, chunk: Sequence[int], itemsize: int) -> int:
+        """Bytes of a chunk that are compressed as one: as many planes as `block_bytes` holds, at least one."""
+        plane = prod(chunk[-2:]) * itemsize
+        return plane * max(1, min(self.block_bytes // plane, prod(chunk[:-2])))
+
+    def _edges(self) -> tuple[int, int, int]:
+        return (self.chunk,) * 3 if isinstance(self.chunk, int) else self.chunk
 
     def shard_shape(self, shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
         """Shape of one shard: all chunks of the array, halved along the first axis that has several while too large."""

@@ -182,6 +182,7 @@ def array_document(
     fill: float,
     dimension_names: Sequence[str],
     attributes: Mapping[str, Any],
+    blocksize: int = 0,
 ) -> dict[str, Any]:
     """The `zarr.json` of a sharded array, in the words of the specification."""
     little = {"name": "bytes", "configuration": {"endian": "little"}}
@@ -190,9 +191,9 @@ def array_document(
         blosc = {
             "cname": codec.removeprefix("blosc-"),
             "clevel": LEVELS[codec],
-            "shuffle": "bitshuffle",
+            "shuffle": SHUFFLE[dtype.itemsize] if codec == "blosc-lz4" else "bitshuffle",
             "typesize": dtype.itemsize,
-            "blocksize": 0,
+            "blocksize": blocksize if codec == "blosc-lz4" else 0,
         }
         chain.append({"name": "blosc", "configuration": blosc})
     sharding = {
@@ -222,3 +223,6 @@ def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 LEVELS = {"blosc-lz4": 5, "blosc-zstd": 3}
 """Compression level per codec: higher ones take several times the time to write and save about a hundredth."""
+
+SHUFFLE = {1: "noshuffle", 2: "bitshuffle", 4: "bitshuffle", 8: "bitshuffle"}
+"""Filter before LZ4, per size of a voxel: labels are runs of equal bytes, which LZ4 finds and decodes by itself."""

@@ -10,7 +10,7 @@ import itertools
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,18 @@ from ..errors import StoreDamagedError
 from ..geometry import Grid, Size
 from ..volume import Normalization
 from .blosc import BloscContext
-from .decode import CUT, OK, Quad, read_box
+from .decode import BLOSC, CUT, OK, RAW, Functions, Quad, read_box
 from .layout import KEY, LEVEL
 from .metadata import ArrayMetadata, parse_array, read_metadata
 
 _MARGIN = 64
-"""Bytes that an encoded chunk may be longer than its voxels: the header of Blosc (16, in version 2 up to 32)."""
+"""Bytes that an encoded chunk may be longer than its voxels, beside what its blocks take."""
 
 _C = ctypes.CDLL(None)
 _PREAD = ctypes.cast(getattr(_C, "pread64", _C.pread), ctypes.c_void_p).value or 0
 _MEMCPY = ctypes.cast(_C.memcpy, ctypes.c_void_p).value or 0
+
+_AS_IT_IS = np.array([-inf, inf, 0, 1], dtype=np.float32)
 
 
 class ShardedArray:
@@ -50,8 +52,11 @@ class ShardedArray:
         self._what = what
         self._metadata = parse_array(read_metadata(folder, what), what)
         self._indexes: dict[tuple[int, ...], NDArray[np.int64]] = {}
-        row = np.full(self._metadata.chunk[-1], self._metadata.fill)
-        self._fill_row = row.view(np.uint8)
+        self._bits = np.dtype(f"u{self._metadata.dtype.itemsize}")
+        self._fill = self._metadata.fill.reshape(1)
+        self._codec = BLOSC if self._metadata.codec == "blosc" else RAW
+        self._counts = _quad(self._metadata.chunks_per_shard, 1)
+        self._chunk = _quad(self._metadata.chunk, 1)
 
     @property
     def metadata(self) -> ArrayMetadata:
@@ -59,64 +64,99 @@ class ShardedArray:
         return self._metadata
 
     def read_box(self, start: Sequence[int], stop: Sequence[int], out: NDArray[Any]) -> NDArray[Any]:
-        """Read voxels `start` to `stop` (one number per axis) into `out`, whose last axis is contiguous.
+        """Read voxels `start` to `stop` (one number per axis) into `out`, of this array's dtype.
 
         Raises
         ------
         StoreDamagedError
             A file is missing, cut, or does not decode.
         """
+        bits = self._bits  # any two dtypes of one size are copied by the same machine code
+        view = out.view(bits)[(None,) * (4 - out.ndim)]
+        self._read(start, stop, view, bits, is_scaled=False, constants=_AS_IT_IS)
+        return out
+
+    def read_scaled(
+        self, start: Sequence[int], stop: Sequence[int], target: NDArray[Any], constants: NDArray[np.float32] | None
+    ) -> None:
+        """Read voxels `start` to `stop` of four axes, cast and normalised, into a view in their order.
+
+        Parameters
+        ----------
+        constants : (4,) float32
+            Lowest and highest value, what is subtracted, and by what is divided; None only casts.
+        """
+        dtype = self._metadata.dtype
+        is_scaled = constants is not None
+        if not is_scaled and target.dtype == dtype:
+            target, dtype = target.view(self._bits), self._bits
+        self._read(
+            start, stop, target, dtype, is_scaled=is_scaled, constants=_AS_IT_IS if constants is None else constants
+        )
+
+    def _read(
+        self,
+        start: Sequence[int],
+        stop: Sequence[int],
+        target: NDArray[Any],
+        dtype: np.dtype[Any],
+        *,
+        is_scaled: bool,
+        constants: NDArray[np.float32],
+    ) -> None:
         shard = self._metadata.shard
         touched = [range(a // s, (b - 1) // s + 1) for a, b, s in zip(start, stop, shard, strict=True)]
+        lead = (slice(None),) * (4 - len(shard))
         for position in itertools.product(*touched):
             corner = [p * s for p, s in zip(position, shard, strict=True)]
             low = [max(a - c, 0) for a, c in zip(start, corner, strict=True)]
             high = [min(b - c, s) for b, c, s in zip(stop, corner, shard, strict=True)]
-            place = [c + a - b for c, a, b in zip(corner, low, start, strict=True)]
-            target = out.ctypes.data + sum(n * s for n, s in zip(place, out.strides, strict=True))
-            self._read_shard(position, _quad(low, 0), _quad(high, 1), target, _quad(out.strides, 0))
-        return out
+            boxes = (slice(c + a - f, c + b - f) for c, a, b, f in zip(corner, low, high, start, strict=True))
+            part = target[(*lead, *boxes)]
+            self._read_shard(position, _quad(low, 0), _quad(high, 1), part, dtype, is_scaled, constants)
 
-    def _read_shard(self, position: tuple[int, ...], low: Quad, high: Quad, target: int, strides: Quad) -> None:
-        path = self._folder / self._metadata.shard_key(position)
+    def _read_shard(
+        self,
+        position: tuple[int, ...],
+        low: Quad,
+        high: Quad,
+        target: NDArray[Any],
+        dtype: np.dtype[Any],
+        is_scaled: bool,
+        constants: NDArray[np.float32],
+    ) -> None:
+        path = f"{self._folder}/{self._metadata.shard_key(position)}"
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise StoreDamagedError(f"{self._what}: {path.name} cannot be opened: {error.strerror} ({path})") from error
+            name = Path(path).name
+            raise StoreDamagedError(f"{self._what}: {name} cannot be opened: {error.strerror} ({path})") from error
         try:
             index = self._indexes.get(position)
             if index is None:
-                index = self._indexes[position] = self._load_index(descriptor, path)
-            result, number = self._decode(descriptor, index, low, high, target, strides)
+                index = self._indexes[position] = self._load_index(descriptor, Path(path))
+            layer, encoded, decoded, functions = _buffers.get(self._chunk, low, high, dtype)
+            result, number = read_box(
+                descriptor,
+                index,
+                self._codec,
+                self._counts,
+                self._chunk,
+                low,
+                high,
+                target,
+                is_scaled,
+                constants,
+                self._fill.view(dtype),
+                layer,
+                encoded,
+                decoded,
+                functions,
+            )
         finally:
             os.close(descriptor)
         if result != OK:
-            raise StoreDamagedError(self._complaint(result, number, path))
-
-    def _decode(
-        self, descriptor: int, index: NDArray[np.int64], low: Quad, high: Quad, target: int, strides: Quad
-    ) -> tuple[int, int]:
-        metadata = self._metadata
-        counts, chunk = _quad(metadata.chunks_per_shard, 1), _quad(metadata.chunk, 1)
-        encoded, decoded = _buffers.get(prod(chunk) * metadata.dtype.itemsize)
-        library, context = _buffers.context.library, _buffers.context.address
-        functions = (_PREAD, _MEMCPY, library.decompress, library.getitem, context)
-        is_blosc = metadata.codec == "blosc"
-        return read_box(
-            descriptor,
-            index,
-            counts,
-            chunk,
-            low,
-            high,
-            target,
-            strides,
-            self._fill_row,
-            encoded,
-            decoded,
-            is_blosc,
-            functions,
-        )
+            raise StoreDamagedError(self._complaint(result, number, Path(path)))
 
     def _load_index(self, descriptor: int, path: Path) -> NDArray[np.int64]:
         """Offsets and lengths of a shard's chunks, checked; a file without shards is one chunk."""
@@ -241,21 +281,63 @@ class ArrayReader:
         stop = [a + n for a, n in zip(start, box, strict=True)]
         return self._array.read_box((0, *start), (self.shape[0], *stop), out)
 
+    def read_cast(
+        self, start: Sequence[int], target: NDArray[Any], constants: NDArray[np.float32] | None = None
+    ) -> None:
+        """Read a box of all channels straight into what training wants, cast and normalised on the way.
+
+        Parameters
+        ----------
+        start
+            First voxel, z, y, x. The box, which has the shape of the target, must lie inside: nothing is checked here.
+        target : (C, z, y, x)
+            Any strides, negative ones too; any dtype, floating where there are constants.
+        constants : (4,) float32
+            Lowest and highest value, what is subtracted, and by what is divided.
+
+        Raises
+        ------
+        StoreDamagedError
+            A file is missing, cut, or does not decode.
+        """
+        channels, depth, rows, columns = target.shape
+        stop = (channels, start[0] + depth, start[1] + rows, start[2] + columns)
+        self._array.read_scaled((0, *start), stop, target, constants)
+
 
 class _Buffers(threading.local):
     """Memory and Blosc context of one thread, kept between reads: fresh pages cost more than the copy into them."""
 
     def __init__(self) -> None:
-        self.context = BloscContext()
-        self._size = -1
-        self._pair: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+        context = BloscContext()
+        library = context.library
+        self._context = context
+        self._functions: Functions = (
+            _PREAD,
+            _MEMCPY,
+            library.decompress,
+            library.getitem,
+            context.address,
+            library.lz4_decompress,
+            library.bitunshuffle,
+        )
+        self._layer, self._encoded, self._decoded = (_aligned(1 << 16) for _ in range(3))
 
-    def get(self, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Buffers for an encoded and a decoded chunk of `size` bytes."""
-        if size > self._size:
-            self._pair = _aligned(size + _MARGIN), _aligned(size)
-            self._size = size
-        return self._pair
+    def get(
+        self, chunk: Quad, low: Quad, high: Quad, dtype: np.dtype[Any]
+    ) -> tuple[NDArray[Any], NDArray[np.uint8], NDArray[np.uint8], Functions]:
+        """Room for one layer of a box, for its encoded chunks along x, and for two decoded chunks."""
+        depth = (high[1] - 1) // chunk[1] + 1 - low[1] // chunk[1]
+        width = (high[3] - 1) // chunk[3] + 1 - low[3] // chunk[3]
+        one = prod(chunk) * dtype.itemsize
+        layer = depth * width * one
+        if layer > self._layer.size:
+            self._layer = _aligned(layer)
+        if width * (one + _MARGIN) > self._encoded.size:
+            self._encoded = _aligned(width * (one + _MARGIN))
+        if 2 * one > self._decoded.size:
+            self._decoded = _aligned(2 * one)
+        return self._layer[:layer].view(dtype), self._encoded, self._decoded, self._functions
 
 
 def _aligned(size: int) -> NDArray[np.uint8]:

@@ -17,8 +17,9 @@ import numcodecs.blosc
 import numpy as np
 from numpy.typing import NDArray
 
+from .frames import can_encode, encode
 from .layout import StoreConfig
-from .metadata import LEVELS, MISSING, array_document
+from .metadata import LEVELS, MISSING, SHUFFLE, array_document
 
 _BITSHUFFLE = 2
 
@@ -51,12 +52,14 @@ def write_array(
     else:
         chunk = shard = tuple(max(n, 1) for n in array.shape)
     fill = array.dtype.type(fill).item()
+    blocksize = config.block_bytes_of(chunk, array.itemsize)
     document = array_document(
         array.shape,
         array.dtype,
         shard=shard,
         chunk=chunk,
         codec=config.codec,
+        blocksize=blocksize,
         fill=fill,
         dimension_names=dimension_names,
         attributes=attributes or {},
@@ -68,11 +71,17 @@ def write_array(
         corner = [p * s for p, s in zip(position, shard, strict=True)]
         part = array[tuple(slice(c, c + s) for c, s in zip(corner, shard, strict=True))]
         with path.open("xb") as file:
-            _write_shard(file, part, shard, chunk, config.codec, fill)
+            _write_shard(file, part, shard, chunk, config.codec, blocksize, fill)
 
 
 def _write_shard(
-    file: BinaryIO, part: NDArray[Any], shard: Sequence[int], chunk: tuple[int, ...], codec: str, fill: float
+    file: BinaryIO,
+    part: NDArray[Any],
+    shard: Sequence[int],
+    chunk: tuple[int, ...],
+    codec: str,
+    blocksize: int,
+    fill: float,
 ) -> None:
     counts = [s // c for s, c in zip(shard, chunk, strict=True)]
     index = np.full((prod(counts), 2), MISSING, dtype="<u8")
@@ -81,7 +90,7 @@ def _write_shard(
     for number, position in enumerate(itertools.product(*map(range, counts))):
         block = _block(part, position, empty)
         if block is not None:
-            encoded = _encode(block, codec)
+            encoded = _encode(block, codec, blocksize)
             index[number] = offset, len(encoded)
             offset += file.write(encoded)
     content = index.tobytes()
@@ -100,9 +109,11 @@ def _block(part: NDArray[Any], position: Sequence[int], empty: NDArray[Any]) -> 
     return None if np.array_equal(block.view(bits), empty.view(bits)) else block
 
 
-def _encode(block: NDArray[Any], codec: str) -> bytes:
+def _encode(block: NDArray[Any], codec: str, blocksize: int) -> bytes:
     if codec == "none":
         return block.tobytes()
+    if codec == "blosc-lz4" and can_encode(block.nbytes, blocksize, block.itemsize):
+        return encode(block, blocksize, bitshuffle=SHUFFLE[block.itemsize] == "bitshuffle")
     numcodecs.blosc.use_threads = False  # as zarr does: with threads, the order of the blocks varies from run to run
     name = codec.removeprefix("blosc-").encode()
     encoded: bytes = numcodecs.blosc.compress(block, name, LEVELS[codec], _BITSHUFFLE, 0)

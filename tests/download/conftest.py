@@ -1,7 +1,7 @@
 """Small DICOM series written by pydicom, as objects of a bucket, and an index that asks for them."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pydicom
@@ -74,6 +74,11 @@ class Cloud:
         }
         self.records.append(SeriesRecord(**{**known, **values}))
         return f"/{bucket}/{uuid}"
+
+    @staticmethod
+    def changed(record: SeriesRecord, **values) -> SeriesRecord:
+        """The record with other values."""
+        return replace(record, **values)
 
     @property
     def index(self) -> Index:

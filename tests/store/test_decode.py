@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medimagenet.store.blosc import BloscContext
-from medimagenet.store.decode import CUT, DAMAGED, OK, read_box
+from medimagenet.store.decode import BLOSC, CUT, DAMAGED, OK, RAW, read_box
 
 LIBC = ctypes.CDLL(None)
 CHUNK, COUNTS = (1, 4, 5, 6), (1, 2, 1, 1)
@@ -26,15 +26,18 @@ def read(path, index, start, stop, *, is_blosc, fill=0):
     """Box of a shard of two chunks, as `reader` reads it."""
     context = BloscContext()
     library = context.library
-    functions = (address(LIBC.pread), address(LIBC.memcpy), library.decompress, library.getitem, context.address)
+    functions = (
+        address(LIBC.pread), address(LIBC.memcpy), library.decompress, library.getitem, context.address,
+        library.lz4_decompress, library.bitunshuffle,
+    )  # fmt: skip
     out = np.full([b - a for a, b in zip(start, stop, strict=True)], 12345, dtype=np.int16)
-    row = np.full(6, fill, dtype=np.int16).view(np.uint8)
     descriptor = os.open(path, os.O_RDONLY)
-    buffers = np.empty(SIZE + 64, dtype=np.uint8), np.empty(SIZE, dtype=np.uint8)
+    layer = np.empty(2 * SIZE // 2, dtype=np.int16)
     try:
         result = read_box(
-            descriptor, np.array(index), COUNTS, CHUNK, start, stop, out.ctypes.data, out.strides, row, *buffers,
-            is_blosc, functions,
+            descriptor, np.array(index), BLOSC if is_blosc else RAW, COUNTS, CHUNK, start, stop, out, False,
+            np.array([0, 0, 0, 1], dtype=np.float32), np.array([fill], dtype=np.int16), layer,
+            np.empty(SIZE + 64, dtype=np.uint8), np.empty(2 * SIZE, dtype=np.uint8), functions,
         )  # fmt: skip
     finally:
         os.close(descriptor)

@@ -21,6 +21,8 @@ from medimagenet.store.reader import ShardedArray
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 DTYPES = ["u1", "i1", "u2", "i2", "u4", "i4", "i8", "f2", "f4", "f8", "?"]
+CODECS = ("blosc-lz4", "blosc-zstd", "none")
+WIDE = "wide"
 CNAMES = ["lz4", "lz4hc", "zstd", "zlib", "blosclz"]
 
 
@@ -67,15 +69,18 @@ EMPTY = {"write_empty_chunks": True}  # else zarr leaves out a whole file, which
 def volume(tmp_path_factory, tools):
     """A store of one sample in each codec, its chunks 8³, several shards; and what zarr-python reads from it."""
     made = {}
-    for codec in ("blosc-lz4", "blosc-zstd", "none"):
-        path = tools.write(tmp_path_factory.mktemp(codec) / "s.zarr", ("p1",), codec=codec, shard_limit_bytes=9000)
+    for codec in (*CODECS, WIDE):
+        config = {"codec": codec, "shard_limit_bytes": 9000}
+        if codec == WIDE:  # chunks of 16³ in blocks of two planes, which are put together without the library
+            config = {"chunk": 16, "block_bytes": 1024}
+        path = tools.write(tmp_path_factory.mktemp("volume") / "s.zarr", ("p1",), **config)
         group = zarr.open_group(path / "samples/p1", mode="r")
         made[codec] = open_store(path), {name: group[f"{name}/0"] for name in ("image", "label", "dose")}
     return made
 
 
 @SLOW
-@given(st.data(), st.sampled_from(["blosc-lz4", "blosc-zstd", "none"]), st.sampled_from(["image", "label", "dose"]))
+@given(st.data(), st.sampled_from([*CODECS, WIDE]), st.sampled_from(["image", "label", "dose"]))
 def test_equals_zarr_python_on_our_arrays(volume, data, codec, name):
     store, judge = volume[codec]
     reader = store.array("p1", name)
@@ -185,7 +190,7 @@ def test_a_forked_child_reads_and_a_pickled_store_opens(volume):
 # damage
 
 
-@pytest.fixture(params=["blosc-lz4", "none"])
+@pytest.fixture(params=["blosc-lz4", "none", WIDE])
 def damaged(request, tmp_path, volume):
     """A copy of the store, and the file of its image's first shard."""
     path = tmp_path / "s.zarr"
