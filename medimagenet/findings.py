@@ -65,6 +65,8 @@ SEVERITY: dict[str, Severity] = {
     "localizer_mixed_in": Severity.ERROR,
     "no_position": Severity.ERROR,
     "single_slice": Severity.INFO,
+    "tilt_resampled": Severity.WARNING,
+    "slices_interpolated": Severity.WARNING,
     "several_volumes": Severity.ERROR,
     "several_channels": Severity.INFO,
     "multi_frame": Severity.ERROR,
@@ -115,6 +117,14 @@ SEVERITY: dict[str, Severity] = {
     "constant_image": Severity.WARNING,
     "empty_crop": Severity.WARNING,
 }
+
+
+FIXABLE = frozenset({"gantry_tilt", "missing_slices"})
+"""Codes of what decoding can repair where a recipe says "fix"."""
+
+SKIPPED = frozenset({"several_channels"})
+"""Codes that leave a sample out unless its recipe says otherwise, though the voxels are right: a store whose samples
+have unlike numbers of channels cannot be trained on by accident."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

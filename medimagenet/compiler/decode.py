@@ -1,7 +1,7 @@
 """A sample of the index becomes a `Case`: its series decoded, its annotations on the leading image's grid."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,18 @@ IMAGES = ("CT", "MR", "PT")
 ANNOTATIONS = ("RTSTRUCT", "SEG")
 
 
-def read_case(sample: Sample, rois: Mapping[str, Sequence[str]] | None = None, *, several: Several = "merge") -> Case:
+def read_case(
+    sample: Sample,
+    rois: Mapping[str, Sequence[str]] | None = None,
+    *,
+    several: Several = "merge",
+    fix: Collection[str] = (),
+) -> Case:
     """Decode every series of a sample.
 
     Parameters
     ----------
+    fix : codes of findings that decoding repairs, as `read_series` takes them; the provenance says what was done
     rois : patterns per class, as `match_rois` takes them. ROIs that no class takes are not filled, since a plan with
         forty ROIs takes gigabytes; the provenance names them. None fills all.
 
@@ -48,7 +55,9 @@ def read_case(sample: Sample, rois: Mapping[str, Sequence[str]] | None = None, *
         elif modality == "RTDOSE":
             images[modality] = read_dose(Index.paths(row)[0])
         elif modality in IMAGES:
-            images[modality] = read_series(Index.paths(row))
+            images[modality] = read_series(Index.paths(row), fix=fix)
+            repairs = images[modality].metadata.get("repairs", ())
+            provenance += [{"step": "Repair", "modality": modality, **repair} for repair in repairs]
     return Case(
         sample_id=sample.sample_id,
         patient_id=sample.patient_id,

@@ -41,7 +41,7 @@ def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter) -> Result:
         The store cannot be written, for instance on a full disk.
     """
     try:
-        case = read_case(task.sample, recipe.rois, several=recipe.several)
+        case = read_case(task.sample, recipe.rois, several=recipe.several, fix=recipe.fixes)
     except DicomError as error:
         finding = Finding(code="not_decodable", message=str(error))
         return Result(sample_id=task.sample_id, row=None, findings=(*task.findings, *error.findings, finding))

@@ -1,6 +1,6 @@
 """A series of CT, MR or PET images, of single frames, multi-frame or mosaic, to its `Volume` or volumes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,19 +17,25 @@ from .frames import Frame
 from .header import METADATA, ImageHeader, Known, keyword_values, read_image_header
 from .layout import Layout, layout_of
 from .pixels import is_lossy, stored_dtype
+from .repair import FIXES, Repair, apply_repair, plan_repair, provenance
 from .split import Part
 from .suv import pet_scale
 
 Pet = Literal["suv", "bqml"]
 
 
-def read_series(files: Path | Sequence[Path], *, pet: Pet = "suv", jobs: int | None = None) -> Volume:
+def read_series(
+    files: Path | Sequence[Path], *, pet: Pet = "suv", fix: Collection[str] = (), jobs: int | None = None
+) -> Volume:
     """Decode a series into a volume, slices ordered by position along their normal, rescaled slice by slice.
 
     Parameters
     ----------
     files : the files of one series, in any order, a folder that holds one series of images, or a DICOMDIR of one
     pet : PET as body-weight SUV in g/ml, or as activity concentration in Bq/ml
+    fix : codes of findings that are repaired instead of refused: a ``"gantry_tilt"`` by resampling to a straight
+        stack, ``"missing_slices"`` (up to three in a row) by interpolation; see `repair`. The volume then has the
+        finding `tilt_resampled` or `slices_interpolated`, and ``metadata["repairs"]`` says what was done
     jobs : threads that decode; the number of CPUs where None
 
     Returns
@@ -46,13 +52,19 @@ def read_series(files: Path | Sequence[Path], *, pet: Pet = "suv", jobs: int | N
     DicomError
         A file cannot be read or decoded, there are no images or several series, or a PET lacks what SUV needs.
     """
-    layout = _layout(files, pet)
-    if len(layout.split.parts) > 1 or layout.split.grid is None:
+    layout = _layout(files, pet, fix)
+    part = layout.split.parts[0]
+    if len(layout.split.parts) > 1:
         raise _no_volume(layout)
-    return _part_volume(layout, layout.split.parts[0], pet, jobs)
+    repair = _repair(layout, part, fix)
+    if part.grid is None and repair is None:
+        raise _no_volume(layout)
+    return _part_volume(layout, part, repair, pet, jobs)
 
 
-def read_volumes(files: Path | Sequence[Path], *, pet: Pet = "suv", jobs: int | None = None) -> list[Volume]:
+def read_volumes(
+    files: Path | Sequence[Path], *, pet: Pet = "suv", fix: Collection[str] = (), jobs: int | None = None
+) -> list[Volume]:
     """Decode every volume of a series: one by orientation, size, spacing, localizer, or group that shares no grid.
 
     Parameters are those of `read_series`.
@@ -70,11 +82,13 @@ def read_volumes(files: Path | Sequence[Path], *, pet: Pet = "suv", jobs: int | 
     DicomError
         As `read_series`.
     """
-    layout = _layout(files, pet)
+    layout = _layout(files, pet, fix)
     parts = layout.split.parts
-    if any(part.grid is None for part in parts):
+    repairs = [_repair(layout, part, fix) for part in parts]
+    if any(part.grid is None and repair is None for part, repair in zip(parts, repairs, strict=True)):
         raise _no_volume(layout, parts)
-    volumes = [_part_volume(layout, part, pet, jobs) for part in parts]
+    pairs = zip(parts, repairs, strict=True)
+    volumes = [_part_volume(layout, part, repair, pet, jobs) for part, repair in pairs]
     if len(parts) == 1:
         return volumes
     return [
@@ -83,9 +97,11 @@ def read_volumes(files: Path | Sequence[Path], *, pet: Pet = "suv", jobs: int | 
     ]
 
 
-def _layout(files: Path | Sequence[Path], pet: Pet) -> Layout:
+def _layout(files: Path | Sequence[Path], pet: Pet, fix: Collection[str]) -> Layout:
     if pet not in ("suv", "bqml"):
         raise ValueError(f"pet must be 'suv' or 'bqml', got {pet!r}")
+    if not set(fix) <= set(FIXES):
+        raise ValueError(f"fix takes {', '.join(FIXES)}, got {', '.join(map(repr, fix))}")
     headers = _one_series(_image_headers(files))
     _check_grey(headers)
     return layout_of(headers)
@@ -107,13 +123,27 @@ def _no_volume(layout: Layout, parts: Sequence[Part] = ()) -> GeometryError:
     )
 
 
-def _part_volume(layout: Layout, part: Part, pet: Pet, jobs: int | None) -> Volume:
+def _repair(layout: Layout, part: Part, fix: Collection[str]) -> Repair | None:
+    if part.grid is not None or not fix:
+        return None
+    return plan_repair([frame.plane for frame in layout.frames_of_part(part)], part.findings, fix)
+
+
+def _part_volume(layout: Layout, part: Part, repair: Repair | None, pet: Pet, jobs: int | None) -> Volume:
     frames = layout.frames_of_part(part)
     try:
-        return _volume(frames, part, pet, jobs)
+        volume = _volume(frames, part, pet, jobs) if repair is None else _repaired(frames, part, repair, pet, jobs)
     except DicomError as error:
         uid = frames[0].header.values.get("SeriesInstanceUID", "")
         raise type(error)(f"series {_short(uid)}: {error}", error.findings) from error
+    return volume
+
+
+def _repaired(frames: list[Frame], part: Part, repair: Repair, pet: Pet, jobs: int | None) -> Volume:
+    plain = Grid((frames[0].plane.columns, frames[0].plane.rows, len(frames)), (1.0, 1.0, 1.0))
+    volume = _volume(frames, replace(part, grid=plain, findings=repair.findings), pet, jobs)
+    metadata = MappingProxyType({**volume.metadata, "repairs": provenance(repair)})
+    return replace(volume, array=apply_repair(repair, volume.array), grid=repair.grid, metadata=metadata)
 
 
 def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volume:

@@ -102,7 +102,7 @@ def stack_slices(planes: Sequence[SlicePlane]) -> Stack:
         findings += _check_likeness(planes)
     if _fails(findings):
         return Stack(_numbered_order(planes), None, tuple(findings))
-    rows, columns, normal = _axes(planes[0])
+    rows, columns, normal = axes_of(planes[0])
     positions = np.array([plane.position for plane in planes], dtype=np.float64)
     heights = positions @ normal
     numbers = np.array([_number_or_last(plane) for plane in planes])
@@ -270,7 +270,7 @@ def _fails(findings: Iterable[Finding]) -> bool:
     return worst(findings) is Severity.ERROR
 
 
-def _axes(plane: SlicePlane) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def axes_of(plane: SlicePlane) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Unit vectors along a row, along a column, along the normal, exactly at right angles."""
     cosines = np.array(plane.orientation).reshape(2, 3)
     along_row = cosines[0] / np.linalg.norm(cosines[0])
@@ -284,9 +284,14 @@ def _grid(plane: SlicePlane, direction: NDArray[np.float64], heights: NDArray[np
     between_rows, between_columns = plane.pixel_spacing or (1.0, 1.0)
     n = len(heights)
     step = float(heights[-1] - heights[0]) / (n - 1) if n > 1 else _lone_step(plane)[0]
-    matrix: Direction = tuple(tuple(row) for row in (direction + 0.0).tolist())  # type: ignore[assignment]
     origin = plane.position or (0.0, 0.0, 0.0)
-    return Grid((plane.columns, plane.rows, n), (between_columns, between_rows, step), origin, matrix)
+    return Grid((plane.columns, plane.rows, n), (between_columns, between_rows, step), origin, direction_of(direction))
+
+
+def direction_of(matrix: NDArray[np.float64]) -> Direction:
+    """The direction of a grid from (3, 3), its columns the axes x, y, z."""
+    rows = (matrix + 0.0).tolist()  # + 0.0 turns -0.0 into 0.0
+    return tuple(rows[0]), tuple(rows[1]), tuple(rows[2])
 
 
 def _lone_step(plane: SlicePlane) -> tuple[float, str]:

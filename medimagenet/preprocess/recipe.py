@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ..errors import RecipeError
-from ..findings import SEVERITY, Finding, Severity
+from ..findings import FIXABLE, SEVERITY, SKIPPED, Finding, Severity
 from ..rois import Several, check_pattern
 from . import _recipe_text
 
@@ -41,6 +41,8 @@ LATER_KEYS: Mapping[tuple[str, ...], Any] = {("split", "stratify"): "none", ("sp
 
 Action = Literal["keep", "skip", "fail"]
 """What a finding does to its sample: nothing, leave it out and report it, stop the whole run."""
+Policy = Literal["keep", "skip", "fail", "fix"]
+"""What a recipe says for a code: an action, or to repair the series while it is decoded (`findings.FIXABLE`)."""
 _STRICTNESS: tuple[Action, ...] = ("keep", "skip", "fail")
 _ON_MISSING_CLASS: Mapping[str, Action] = {"skip": "skip", "empty": "keep", "fail": "fail"}
 
@@ -253,8 +255,9 @@ class Recipe(_Section):
     mask_interpolation: Literal["nearest", "linear"] = "nearest"
     """Nearest voxel, or linear per class and then above one half: smoother borders."""
     crop: Crop = Field(default=NoCrop(), validate_default=True)
-    findings: dict[Code, Action] = Field(default_factory=dict)
-    """Per finding code what it does; without an entry errors skip the sample and all others keep it."""
+    findings: dict[Code, Policy] = Field(default_factory=dict)
+    """Per finding code what it does; without an entry errors and several channels skip the sample, all others keep it.
+    "fix" straightens a tilted gantry by resampling and interpolates missing slices; the finding then skips nothing."""
     split: SplitRecipe = SplitRecipe()
     store: StoreRecipe = StoreRecipe()
 
@@ -285,6 +288,14 @@ class Recipe(_Section):
         if modalities is not None:
             _check_annotation(modalities, rois)
         return rois
+
+    @field_validator("findings", mode="after")
+    @classmethod
+    def _check_fixes(cls, findings: dict[str, Policy]) -> dict[str, Policy]:
+        for code, policy in findings.items():
+            if policy == "fix" and code not in FIXABLE:
+                raise ValueError(f"{code} cannot be fixed, only {' and '.join(sorted(FIXABLE))}: say keep, skip or fail")
+        return findings
 
     @field_validator("spacing", mode="before")
     @classmethod
@@ -331,7 +342,14 @@ class Recipe(_Section):
         """What a finding of this code does to its sample."""
         if code == MISSING_CLASS:
             return _ON_MISSING_CLASS[self.on_missing_class]
-        return self.findings.get(code, "skip" if SEVERITY[code] is Severity.ERROR else "keep")
+        is_skipped = SEVERITY[code] is Severity.ERROR or code in SKIPPED
+        policy = self.findings.get(code, "skip" if is_skipped else "keep")
+        return "keep" if policy == "fix" else policy
+
+    @property
+    def fixes(self) -> tuple[str, ...]:
+        """Codes of the findings that decoding repairs, sorted."""
+        return tuple(sorted(code for code, policy in self.findings.items() if policy == "fix"))
 
     def action(self, findings: Iterable[Finding]) -> Action:
         """The strictest of what these findings do: fail before skip before keep."""

@@ -68,3 +68,19 @@ def test_a_series_that_is_gone_is_a_dicom_error(truth, tmp_path):
     moved = {**sample.series["CT"], "uri": str(tmp_path)}
     with pytest.raises(DicomError):
         read_case(type(sample)(**{**{f: getattr(sample, f) for f in sample.__slots__}, "series": {"CT": moved}}))
+
+
+@pytest.mark.parametrize(
+    ("defect", "code"), [("gantry_tilt", "tilt_resampled"), ("missing_slices", "slices_interpolated")]
+)
+def test_a_series_that_is_repaired_says_so(tmp_path, defect, code):
+    odd = write_patients(tmp_path, 1, size=SIZE, spacing=SPACING, jobs=1, noise=0.0, defects=[defect])[0]
+    sample = sample_of(odd, "CT,RTSTRUCT")
+    with pytest.raises(DicomError):
+        read_case(sample)
+    case = read_case(sample, fix=[defect])
+    volume = case.images["CT"]
+    assert code in [finding.code for finding in volume.findings]
+    step = next(step for step in case.provenance if step["step"] == "Repair")
+    assert (step["modality"], step["code"]) == ("CT", code)
+    assert case.mask.array.shape[1:] == volume.array.shape

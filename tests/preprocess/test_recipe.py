@@ -226,3 +226,25 @@ def test_the_schema_knows_every_key():
     }  # fmt: skip
     assert schema["additionalProperties"] is False
     json.dumps(schema)
+
+
+def test_what_is_fixed_keeps_its_sample():
+    found = Recipe.from_dict({"name": "r", "modalities": ["CT"], "findings": {"gantry_tilt": "fix"}})
+    assert (found.fixes, found.action_for("gantry_tilt"), found.action_for("missing_slices")) == (
+        ("gantry_tilt",),
+        "keep",
+        "skip",
+    )
+
+
+def test_only_what_can_be_fixed_may_be():
+    with pytest.raises(RecipeError, match="mixed_size cannot be fixed, only gantry_tilt and missing_slices"):
+        Recipe.from_dict({"name": "r", "modalities": ["CT"], "findings": {"mixed_size": "fix"}})
+
+
+def test_channels_are_left_out_unless_asked_for():
+    plain = {"name": "r", "modalities": ["MR"]}
+    assert Recipe.from_dict(plain).action_for("several_channels") == "skip"
+    assert (
+        Recipe.from_dict({**plain, "findings": {"several_channels": "keep"}}).action_for("several_channels") == "keep"
+    )
