@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .convert import ConvertReport as ConvertReport
+    from .convert import convert_dataset as convert_dataset
     from .decode import read_case as read_case
     from .report import CompileReport as CompileReport
     from .report import Outcome as Outcome
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "CompileReport": "report",
+    "ConvertReport": "convert",
     "Outcome": "report",
     "compile_store": "run",
+    "convert_dataset": "convert",
     "read_case": "decode",
 }
 
-__all__ = ["CompileReport", "Outcome", "compile_store", "read_case"]
+__all__ = ["CompileReport", "ConvertReport", "Outcome", "compile_store", "convert_dataset", "read_case"]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dicom import read_dose, read_mask, read_series
+from ..dicom import read_dose, read_mask, read_registration, read_series
 from ..dicom.mask import read_regions
 from ..index import Index, Sample
 from ..rois import Several, match_rois
@@ -55,8 +55,9 @@ def read_case(
         elif modality == "RTDOSE":
             images[modality] = read_dose(Index.paths(row)[0])
         elif modality in IMAGES:
-            images[modality] = read_series(Index.paths(row), fix=fix)
-            repairs = images[modality].metadata.get("repairs", ())
+            volume = read_series(Index.paths(row), fix=fix)
+            images[modality] = _registered(volume, sample.registrations.get(modality), images)
+            repairs = volume.metadata.get("repairs", ())
             provenance += [{"step": "Repair", "modality": modality, **repair} for repair in repairs]
     return Case(
         sample_id=sample.sample_id,
@@ -66,6 +67,14 @@ def read_case(
         findings=tuple(sample.findings),
         provenance=tuple(provenance),
     )
+
+
+def _registered(volume: Volume, registration: Mapping[str, Any] | None, images: Mapping[str, Volume]) -> Volume:
+    """An image of another frame of reference, moved into that of the leading one."""
+    if registration is None:
+        return volume
+    leading = next(iter(images.values()))
+    return read_registration(Index.paths(registration)[0]).move(volume, leading.metadata["FrameOfReferenceUID"])
 
 
 def _wanted(
@@ -79,7 +88,12 @@ def _wanted(
         return None, []
     match = match_rois(read_regions(path).names, rois, several=several)
     taken = dict.fromkeys(name for group in match.classes.values() for name in group)
-    return {name: [f"(?-i:{re.escape(name.strip())})"] for name in taken}, list(match.unused)
+    return exactly(list(taken)), list(match.unused)
+
+
+def exactly(names: Sequence[str]) -> dict[str, list[str]]:
+    """Each name as a class of its own that takes that very name, as `read_mask` takes classes."""
+    return {name: [f"(?-i:{re.escape(name.strip())})"] for name in names}
 
 
 def _join(masks: list[Mask]) -> Mask | None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from ..errors import RecipeError, SourceError
 from ..findings import Finding
 from ..index import Index, Sample, find_samples
-from ..preprocess import Recipe, assign_splits
+from ..preprocess import Recipe
+from ..preprocess.split import assign_patients
 from ..rois import match_rois
 from .pseudonyms import Pseudonyms
 
@@ -31,6 +32,8 @@ class Task:
     """Of the sample and of its series, as the index has them."""
     obstacles: tuple[Finding, ...]
     """Those for which the recipe leaves the sample out."""
+    fold: int | None = None
+    """Of the cross-validation, where the recipe asks for folds."""
 
     @property
     def sample_id(self) -> str:
@@ -47,14 +50,19 @@ class Plan:
 
 
 def make_plan(
-    index: Index, recipe: Recipe, pseudonyms: Pseudonyms | None, *, frozen: Mapping[str, str] | None = None
+    index: Index,
+    recipe: Recipe,
+    pseudonyms: Pseudonyms | None,
+    *,
+    frozen: Mapping[str, tuple[str, int | None]] | None = None,
 ) -> Plan:
     """Find the samples of a recipe and name them.
 
     Parameters
     ----------
     pseudonyms : names for patients of local data; None keeps the original IDs
-    frozen : patient -> split of an earlier compile, which stays as it is, so that no patient ever changes sides
+    frozen : patient -> split and fold of an earlier compile, which stay as they are, so that no patient ever changes
+        sides. Patients of one PatientID in several collections are taken for one person
 
     Raises
     ------
@@ -67,19 +75,53 @@ def make_plan(
     if not found.samples:
         raise SourceError(_no_samples(recipe, found.missing))
     _check_classes(found.samples, recipe)
-    splits = assign_splits([_identity(sample) for sample in found.samples], recipe.split)
-    tasks = []
-    for sample in found.samples:
-        named = _rename(sample, pseudonyms)
-        split = (frozen or {}).get(named.patient_id, splits[_identity(sample)])
-        tasks.append(_task(named, split, recipe))
+    named = [renamed(sample, pseudonyms) for sample in found.samples]
+    assigned = _assigned(found.samples, named, recipe, frozen or {})
+    tasks = [_task(sample, *place, recipe) for sample, place in zip(named, assigned, strict=True)]
     not_formed = tuple((str(which), str(why)) for which, why in found.missing)
     return Plan(tasks=tuple(sorted(tasks, key=lambda task: task.sample_id)), not_formed=not_formed)
 
 
+def _assigned(
+    samples: Sequence[Sample], named: Sequence[Sample], recipe: Recipe, frozen: Mapping[str, tuple[str, int | None]]
+) -> list[tuple[str, int | None]]:
+    """Split and fold of each sample: all samples of a person have the same, also across collections."""
+    persons = _persons(samples)
+    strata = _strata(samples, persons, recipe)
+    places: dict[str, tuple[str, int | None]] = dict(assign_patients(persons, recipe.split, strata))
+    for person, sample in zip(persons, named, strict=True):
+        places[person] = frozen.get(sample.patient_id, places[person])
+    return [frozen.get(one.patient_id, places[person]) for person, one in zip(persons, named, strict=True)]
+
+
+def _persons(samples: Sequence[Sample]) -> list[str]:
+    """Who each sample is of: the first of the collections that know the PatientID, and the PatientID.
+
+    Splits depend on who the patient is, not on the pseudonym: two users get the same split.
+    """
+    first: dict[str, str] = {}
+    for sample in samples:
+        identity = _identity(sample)
+        first[sample.patient_id] = min(identity, first.get(sample.patient_id, identity))
+    return [first[sample.patient_id] if sample.patient_id else _identity(sample) for sample in samples]
+
+
 def _identity(sample: Sample) -> str:
-    """Splits depend on who the patient is, not on the pseudonym: two users get the same split."""
     return f"{sample.collection_id or ''}/{sample.patient_id}"
+
+
+def _strata(samples: Sequence[Sample], persons: Sequence[str], recipe: Recipe) -> dict[str, str] | None:
+    """Per person the collections, or the classes, that its samples have."""
+    if recipe.split.stratify == "none":
+        return None
+    found: dict[str, set[str]] = {person: set() for person in persons}
+    for person, sample in zip(persons, samples, strict=True):
+        if recipe.split.stratify == "collection":
+            found[person].add(sample.collection_id or "")
+        else:
+            match = match_rois(_roi_names(sample), recipe.rois, several=recipe.several)
+            found[person] |= {label for label, taken in match.classes.items() if taken}
+    return {person: "+".join(sorted(names)) for person, names in found.items()}
 
 
 def _no_samples(recipe: Recipe, missing: Sequence[tuple[str, str]]) -> str:
@@ -110,7 +152,7 @@ def _check_classes(samples: Sequence[Sample], recipe: Recipe) -> None:
         )
 
 
-def _rename(sample: Sample, pseudonyms: Pseudonyms | None) -> Sample:
+def renamed(sample: Sample, pseudonyms: Pseudonyms | None) -> Sample:
     """The name in the store: the patient's, and six digits that tell the patient's samples apart."""
     is_local = next(iter(sample.series.values()))["source"] not in _PUBLIC_SOURCES
     if pseudonyms is None or not is_local:
@@ -121,9 +163,8 @@ def _rename(sample: Sample, pseudonyms: Pseudonyms | None) -> Sample:
     return replace(sample, sample_id=f"{patient}-{suffix}", patient_id=patient)
 
 
-def _task(sample: Sample, split: str, recipe: Recipe) -> Task:
-    rows = sample.series.values()
-    findings = (*(Finding.from_row(row) for series in rows for row in series["findings"] or ()), *sample.findings)
+def _task(sample: Sample, split: str, fold: int | None, recipe: Recipe) -> Task:
+    findings = findings_of(sample)
     obstacles = tuple(finding for finding in findings if recipe.action_for(finding.code) != "keep")
     for finding in obstacles:
         if recipe.action_for(finding.code) == "fail":
@@ -134,13 +175,26 @@ def _task(sample: Sample, split: str, recipe: Recipe) -> Task:
     return Task(
         sample=sample,
         split=split,
-        input_hash=_input_hash(sample),
+        input_hash=input_hash_of(sample),
         findings=findings,
         obstacles=obstacles,
+        fold=fold,
     )
 
 
-def _input_hash(sample: Sample) -> str:
+def findings_of(sample: Sample) -> tuple[Finding, ...]:
+    """Of a sample and of its series, as the index has them."""
+    rows = sample.series.values()
+    return (*(Finding.from_row(row) for series in rows for row in series["findings"] or ()), *sample.findings)
+
+
+def input_hash_of(sample: Sample) -> str:
     """Changes when any of the sample's files does."""
-    inputs = [[row["SeriesInstanceUID"], row["content_hash"]] for row in sample.series.values()]
+    rows = [*sample.series.values(), *sample.registrations.values()]
+    inputs = [[row["SeriesInstanceUID"], row["content_hash"]] for row in rows]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+
+
+def input_bytes(tasks: Sequence[Task]) -> int:
+    """Size of all files of some tasks."""
+    return sum(row["size_bytes"] or 0 for task in tasks for row in task.sample.series.values())

@@ -5,15 +5,10 @@ are on the disk; so a compile may be killed at any moment, and the next one cont
 """
 
 import shutil
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
-from itertools import islice
-from multiprocessing import get_context, resource_tracker
-from os import cpu_count
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +16,14 @@ import numpy as np
 
 from ..errors import StoreError
 from ..index import INDEX_VERSION, Index, open_index
-from ..kernels._jit import set_threads
 from ..preprocess import Recipe
 from ..store import StoreConfig, StoreWriter, attribution_markdown, create_store
 from .agreements import check_agreements
-from .plan import Plan, Task, make_plan
+from .plan import Plan, input_bytes, make_plan
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
 from .report import CompileReport, Outcome, State, report_path
 from .sample import Result, compile_sample
+from .workers import Workers
 
 Progress = Callable[[int, int], None]
 
@@ -85,7 +80,7 @@ def compile_store(
     fresh = not out.exists()
     writer = _open_writer(out, recipe)
     try:
-        outcomes, plan = _compile(index, recipe, pseudonyms, writer, _Workers(jobs, executor), progress)
+        outcomes, plan = _compile(index, recipe, pseudonyms, writer, jobs, executor, progress)
     except BaseException:
         writer.close()
         if fresh and not writer.rows():  # nothing was made, so nothing is left
@@ -114,73 +109,22 @@ def _open_writer(out: Path, recipe: Recipe) -> StoreWriter:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Workers:
-    """Where samples are compiled."""
-
-    jobs: int | None
-    executor: Executor | None
-
-    def run(self, tasks: Sequence[Task], recipe: Recipe, writer: StoreWriter) -> Iterator[Result]:
-        """Results as they come, from the user's executor, from processes, or from here."""
-        jobs = min(self.jobs or cpu_count() or 1, len(tasks))
-        if self.executor is not None:
-            yield from _bounded(self.executor, tasks, recipe, writer, 64)
-        elif jobs <= 1:
-            yield from (compile_sample(task, recipe, writer) for task in tasks)
-        else:
-            threads = max(1, (cpu_count() or 1) // jobs)
-            with ProcessPoolExecutor(
-                jobs, mp_context=get_context("spawn"), initializer=set_threads, initargs=(threads,)
-            ) as pool:
-                yield from _bounded(pool, tasks, recipe, writer, 2 * jobs)
-
-
-def _bounded(
-    executor: Executor, tasks: Sequence[Task], recipe: Recipe, writer: StoreWriter, most: int
-) -> Iterator[Result]:
-    """Keep `most` tasks under way, so that memory does not grow with their number."""
-    waiting = iter(tasks)
-    running = {_submit(executor, task, recipe, writer) for task in islice(waiting, most)}
-    try:
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-            running |= {_submit(executor, task, recipe, writer) for task in islice(waiting, len(done))}
-    except BaseException:
-        for future in running:
-            future.cancel()
-        raise
-
-
-def _submit(executor: Executor, task: Task, recipe: Recipe, writer: StoreWriter) -> Future[Result]:
-    """Hand a task over. A worker that is started by it never sees Ctrl-C, which a terminal sends to every process.
-
-    It inherits that SIGINT is blocked; the parent answers the signal as soon as the block is lifted, and ends its
-    workers. Without this each of them would print a traceback, those still importing too.
-    """
-    resource_tracker.ensure_running()  # when it starts, it lifts the block
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return executor.submit(compile_sample, task, recipe, writer)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _compile(
     index: Index,
     recipe: Recipe,
     pseudonyms: Pseudonyms | None,
     writer: StoreWriter,
-    workers: _Workers,
+    jobs: int | None,
+    executor: Executor | None,
     progress: Progress | None,
 ) -> tuple[dict[str, Outcome], Plan]:
-    frozen = {row["patient_id"]: row["split"] for row in writer.rows()}
+    frozen = {row["patient_id"]: (row["split"], row["fold"]) for row in writer.rows()}
     plan = make_plan(index, recipe, pseudonyms, frozen=frozen)
     outcomes = _settle(plan, writer)
     todo = [task for task in plan.tasks if task.sample_id not in outcomes]
-    for result in _commit(workers.run(todo, recipe, writer), writer, len(todo), progress):
+    workers = Workers(jobs, executor, input_bytes(todo))
+    results = workers.run(compile_sample, todo, recipe, writer)
+    for result in _commit(results, writer, len(todo), progress):
         state: State = "skipped" if result.row is None else "written"
         outcomes[result.sample_id] = Outcome(sample_id=result.sample_id, state=state, findings=result.findings)
     return outcomes, plan

@@ -1,7 +1,7 @@
 """One sample: decoded, preprocessed, and laid out for the store. Runs in a worker process."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,14 +47,14 @@ def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter) -> Result:
         return Result(sample_id=task.sample_id, row=None, findings=(*task.findings, *error.findings, finding))
     source_grid = next(iter(case.images.values())).grid
     case = preprocess(case, recipe)
-    findings = _unique((*task.findings, *case.all_findings()))
+    findings = unique_findings((*task.findings, *case.all_findings()))
     if recipe.action(findings) != "keep":
         return Result(sample_id=task.sample_id, row=None, findings=findings)
     row = writer.write_sample(_sample_data(task, case, recipe, source_grid, findings))
     return Result(sample_id=task.sample_id, row=row, findings=findings)
 
 
-def _unique(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def unique_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The index and the decoder see some of the same things; each is told once."""
     return tuple({(finding.code, finding.message): finding for finding in findings}.values())
 
@@ -101,6 +101,7 @@ def _row(task: Task, case: Case, findings: tuple[Finding, ...]) -> dict[str, Any
         "patient_id": task.sample.patient_id,
         "collection_id": task.sample.collection_id,
         "split": task.split,
+        "fold": task.fold,
         "license": most_restrictive(row["license"] for row in series.values()),
         "doi": leading["doi"],
         "series": [_series(modality, row) for modality, row in series.items()],

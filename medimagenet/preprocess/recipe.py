@@ -28,7 +28,7 @@ from ..findings import FIXABLE, SEVERITY, SKIPPED, Finding, Severity
 from ..rois import Several, check_pattern
 from . import _recipe_text
 
-PREPROCESS_VERSION = 2
+PREPROCESS_VERSION = 1
 """Raised by whoever changes what a step writes: it is part of every recipe's hash."""
 
 IMAGE_MODALITIES = ("CT", "MR", "PT", "RTDOSE")

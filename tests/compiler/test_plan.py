@@ -32,7 +32,7 @@ def test_the_split_does_not_depend_on_the_key(index, recipe):
 
 def test_an_earlier_split_stays(index, recipe):
     names = {task.sample.patient_id for task in make_plan(index, recipe, Pseudonyms(KEY)).tasks}
-    plan = make_plan(index, recipe, Pseudonyms(KEY), frozen=dict.fromkeys(names, "test"))
+    plan = make_plan(index, recipe, Pseudonyms(KEY), frozen=dict.fromkeys(names, ("test", None)))
     assert {task.split for task in plan.tasks} == {"test"}
 
 

@@ -1,0 +1,83 @@
+"""Where work on samples is done: in this process, in threads, in processes, or in an executor of the user."""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing import get_context, resource_tracker
+from os import cpu_count
+from typing import Any, TypeVar
+
+from ..kernels._jit import set_threads
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+THREADS_UP_TO_BYTES = 1 << 30
+"""Input below which threads of this process do the work. A worker process takes about a second to start and to load
+compiled code, in which a thread reads some 300 MB; decoding, rasterizing and compressing hold no lock, while parsing
+headers does, so that on many cores and much data processes win."""
+MOST_THREADS = 8
+"""Beyond this many, the parsing of headers keeps them waiting for one another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """How many work, and where."""
+
+    jobs: int | None
+    """One per core where None; 1 works in this process."""
+    executor: Executor | None = None
+    """Of the user, such as a Dask client's; `jobs` then says nothing."""
+    input_bytes: int | None = None
+    """Of all items. Where it is known and small, threads do the work."""
+
+    def run(self, function: Callable[..., R], items: Sequence[T], *arguments: Any) -> Iterator[R]:
+        """``function(item, *arguments)`` of every item, as they are done."""
+        cores = cpu_count() or 1
+        jobs = min(self.jobs or cores, len(items))
+        if self.executor is not None:
+            yield from _bounded(self.executor, function, items, arguments, 64)
+        elif jobs <= 1:
+            yield from (function(item, *arguments) for item in items)
+        elif self.input_bytes is not None and self.input_bytes < THREADS_UP_TO_BYTES and jobs <= MOST_THREADS:
+            with ThreadPoolExecutor(jobs) as pool:
+                yield from _bounded(pool, function, items, arguments, 2 * jobs)
+        else:
+            context, threads = get_context("spawn"), max(1, cores // jobs)
+            with ProcessPoolExecutor(jobs, mp_context=context, initializer=set_threads, initargs=(threads,)) as pool:
+                yield from _bounded(pool, function, items, arguments, 2 * jobs)
+
+
+def _bounded(
+    executor: Executor, function: Callable[..., R], items: Sequence[T], arguments: tuple[Any, ...], most: int
+) -> Iterator[R]:
+    """Keep `most` items under way, so that memory does not grow with their number."""
+    waiting = iter(items)
+    running = {_submit(executor, function, item, arguments) for item in islice(waiting, most)}
+    try:
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+            running |= {_submit(executor, function, item, arguments) for item in islice(waiting, len(done))}
+    except BaseException:
+        for future in running:
+            future.cancel()
+        raise
+
+
+def _submit(executor: Executor, function: Callable[..., R], item: T, arguments: tuple[Any, ...]) -> Future[R]:
+    """Hand an item over. A worker that is started by it never sees Ctrl-C, which a terminal sends to every process.
+
+    It inherits that SIGINT is blocked; the parent answers the signal as soon as the block is lifted, and ends its
+    workers. Without this each of them would print a traceback, those still importing too.
+    """
+    if not isinstance(executor, ThreadPoolExecutor):
+        resource_tracker.ensure_running()  # when it starts, it lifts the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return executor.submit(function, item, *arguments)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
