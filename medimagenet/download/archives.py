@@ -1,9 +1,8 @@
-"""Archives that a user has by other ways than a download, such as case zips of NMDID: unpacked, each whole or not at all.
+"""Archives that a user has already, such as case zips of NMDID: unpacked, each whole or not at all.
 
 What is inside is as little trusted as what a server sends: names are checked, number and size have limits.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -72,7 +71,8 @@ def _stem(archive: Path) -> str:
 def _unpack_one(archive: Path, place: Path, limits: Limits | None) -> None:
     if not archive.is_file():
         raise SourceError(f"no archive at {archive}: check the path")
-    work = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    work = place.with_name(f".{place.name}.tmp")
+    shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
     try:
         members = unpack(_ENDINGS[archive.suffix.lower()], archive, work / "members", limits=limits)
         if not members:

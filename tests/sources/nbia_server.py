@@ -177,6 +177,9 @@ class NbiaServer:
     def fail(self, endpoint: str, *faults: Fault) -> None:
         self._faults[endpoint] += faults
 
+    def stop_failing(self) -> None:
+        self._faults.clear()
+
     def take_fault(self, endpoint: str) -> Fault:
         with self._lock:
             return self._faults[endpoint].pop(0) if self._faults[endpoint] else Fault()
