@@ -9,11 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from ..download.selection import select_series
 from ..index import Index
+from ..sources.tcia_manifest import write_manifest
 from . import filters as options
 from .output import JsonFlag, human_bytes, plural, write_json, write_line, write_note, write_table
 from .output import wrong_usage as wrong
 
+_PUBLIC_SOURCES = ("idc", "tcia")
 SHOWN = 20  # rows of a table for people, where --limit does not say
 _COLUMNS = ("collection_id", "PatientID", "Modality", "BodyPartExamined", "SeriesDescription", "n_instances")
 _TEXT_COLUMNS = (
@@ -49,6 +52,14 @@ def command(
     sql: Annotated[str | None, typer.Option(help="Query of what was found, the table `series`.")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help=f"Most rows to print; in a table {SHOWN}.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write what was found as an index.", metavar="Y.parquet")] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--from-manifest", help="Only series of this list: .tcia, .s5cmd, CSV, TSV.", metavar="LIST"),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="Write what was found as a list for TCIA's Data Retriever.", metavar="Y.tcia|Y.csv"),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -61,17 +72,20 @@ def command(
         raise typer.BadParameter("--json and --csv are two forms of one output: choose one")
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE
     with wrong():
-        found = options.open_indexes(indexes, public=public).search(**filters)
+        opened = options.open_indexes(indexes, public=public)
+        found = (opened if listed is None else select_series(opened, listed)).search(**filters)
         answer = None if sql is None else found.sql(sql)
     if parquet is not None:
         found.write(parquet)
         write_note(f"{plural(len(found), 'series')} in {parquet}")
+    if manifest is not None:
+        write_note(f"{plural(_write_manifest(found, manifest), 'series')} in {manifest}")
     if answer is not None:
         rows = answer.slice(0, SHOWN if limit is None and form is Form.TABLE else limit).to_pylist()
         _print(form, answer.column_names, rows, {"n": answer.num_rows, "rows": rows})
         if form is Form.TABLE and len(rows) < answer.num_rows:
             write_line(f"{len(rows)} of {answer.num_rows} rows (--limit shows more)")
-    elif parquet is None or form is not Form.TABLE:
+    elif (parquet is None and manifest is None) or form is not Form.TABLE:
         _list(form, found, limit)
 
 
@@ -79,6 +93,16 @@ _FILTERS = {
     *("modality", "collection", "body_part", "cancer", "sex", "age", "manufacturer", "slice_thickness", "min_slices"),
     *("annotated_by", "roi", "license", "text"),
 }
+
+
+def _write_manifest(found: Index, path: Path) -> int:
+    """Write a list of public series: of others nobody else can fetch anything, and their UIDs are not for others."""
+    others = found.fetch(f"SELECT count(*), any_value(source) FROM series WHERE source NOT IN {_PUBLIC_SOURCES}")
+    for count, source in others:
+        if count:
+            raise typer.BadParameter(f"{count} of the series are not public, but of source {source!r}: leave them out")
+    uids = found.fetch("SELECT DISTINCT SeriesInstanceUID FROM series ORDER BY 1")
+    return write_manifest(path, (uid for (uid,) in uids))
 
 
 def _list(form: Form, found: Index, limit: int | None) -> None:
