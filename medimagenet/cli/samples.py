@@ -1,12 +1,13 @@
 """`medimagenet samples`: which series belong together, and which lack what was asked for."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..index import find_samples, open_index
+from ..index import explain_samples, find_samples, open_index
 from .output import JsonFlag, plural, write_json, write_line, write_table, wrong_usage
 
 MOST_REASONS = 5  # lines below the table, most frequent first
@@ -18,6 +19,9 @@ def command(
         str, typer.Option(help="What a sample must have; the first one leads: masks come from its annotation.")
     ],
     missing: Annotated[bool, typer.Option("--missing", help="List what is no sample, and why, instead.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say of every series why it is in a sample or not, instead.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """List the series that belong together, for example each CT with the RTSTRUCT that was drawn on it.
@@ -27,12 +31,28 @@ def command(
     opened = open_index(index)
     with wrong_usage():
         found = find_samples(opened, modalities)
+    explained = explain_samples(opened, modalities) if explain else ()
     if as_json:
-        write_json({"samples": [_document(sample) for sample in found.samples], "missing": _missing(found)})
+        document = {"samples": [_document(sample) for sample in found.samples], "missing": _missing(found)}
+        write_json({**document, "explained": explained} if explain else document)
+    elif explain:
+        _render_explained(explained)
     elif missing:
         write_table(["series or patient", "reason"], [[row["key"], row["reason"]] for row in _missing(found)])
     else:
         _render(found)
+
+
+def _render_explained(explained: Sequence[Any]) -> None:
+    columns = ["patient", "modality", "series", "outcome", "sample", "reason"]
+    rows = [
+        [each.patient_id, each.modality, each.series, each.outcome, ", ".join(each.samples), each.reason]
+        for each in explained
+    ]
+    write_table(columns, rows)
+    write_line()
+    counts = Counter(each.outcome for each in explained)
+    write_line(", ".join(f"{count} {outcome}" for outcome, count in counts.items()) or "no series of these modalities")
 
 
 def _document(sample: Any) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class DoseVolumeHistogram:
         if not bin_width_gy > 0:
             raise ValueError(f"bins must be wider than 0 Gy, got {bin_width_gy}")
         greatest = float(self.doses_gy[-1]) if len(self.doses_gy) else 0.0
-        return np.arange(ceil(greatest / bin_width_gy) + 2) * bin_width_gy
+        return np.asarray(np.arange(ceil(greatest / bin_width_gy) + 2) * bin_width_gy, dtype=np.float64)
 
 
 def dose_volume_histogram(

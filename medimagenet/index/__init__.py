@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .cohort import check_cohort as check_cohort
     from .collections import Collection as Collection
     from .collections import list_collections as list_collections
+    from .explain import Explanation as Explanation
+    from .explain import explain_samples as explain_samples
+    from .plots import plot_collections as plot_collections
+    from .plots import plot_stats as plot_stats
     from .query import Filters as Filters
     from .rois import ClassCount as ClassCount
     from .rois import RoiCount as RoiCount
@@ -40,6 +44,7 @@ _HOMES = {
     "Cohort": "cohort",
     "Collection": "collections",
     "Filters": "query",
+    "Explanation": "explain",
     "INDEX_VERSION": "schema",
     "Index": "table",
     "LicenseCount": "stats",
@@ -54,11 +59,14 @@ _HOMES = {
     "check_cohort": "cohort",
     "check_update": "update",
     "count_rois": "rois",
+    "explain_samples": "explain",
     "find_samples": "samples",
     "index_directory": "build",
     "index_source": "build",
     "list_collections": "collections",
     "open_index": "table",
+    "plot_collections": "plots",
+    "plot_stats": "plots",
     "update_index": "update",
 }
 
@@ -69,6 +77,7 @@ __all__ = [
     "ClassCount",
     "Cohort",
     "Collection",
+    "Explanation",
     "Filters",
     "Index",
     "LicenseCount",
@@ -82,11 +91,14 @@ __all__ = [
     "check_cohort",
     "check_update",
     "count_rois",
+    "explain_samples",
     "find_samples",
     "index_directory",
     "index_source",
     "list_collections",
     "open_index",
+    "plot_collections",
+    "plot_stats",
     "update_index",
 ]
 

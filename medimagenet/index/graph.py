@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from .links import ANNOTATIONS
+from .links import ANNOTATIONS, REGISTRATION
 
 Row = Mapping[str, Any]
 
@@ -54,6 +54,10 @@ class Graph:
             if row["FrameOfReferenceUID"]:
                 self._by_frame[row["PatientID"], row["FrameOfReferenceUID"]].append(row)
         self.modalities = {row["Modality"] for row in self.rows}
+        self._registrations: dict[str | None, list[Row]] = defaultdict(list)
+        for row in self.rows:
+            if row["Modality"] == REGISTRATION:
+                self._registrations[row["PatientID"]].append(row)
         annotations = [row for row in self.rows if row["Modality"] in ANNOTATIONS]
         self._sources = {row["key"]: self._find_sources(row) for row in annotations}
         self._annotated = {
@@ -83,6 +87,27 @@ class Graph:
         """Rows of a modality with the patient and frame of reference of `row`, which is not among them."""
         frame = self._by_frame.get((row["PatientID"], row["FrameOfReferenceUID"] or ""), [])
         return [other for other in frame if other["Modality"] == modality and other["key"] != row["key"]]
+
+    def registered(self, row: Row, modality: str) -> list[tuple[Row, Row]]:
+        """Rows of a modality in other frames of reference of the patient, and the REG that leads from there to `row`.
+
+        A REG joins its own frame of reference and those of the series that it refers to.
+        """
+        found: dict[str, tuple[Row, Row]] = {}
+        for registration in self._registrations.get(row["PatientID"], ()):
+            frames = self._registered_frames(registration)
+            if row["FrameOfReferenceUID"] not in frames:
+                continue
+            for frame in frames - {row["FrameOfReferenceUID"]}:
+                for other in self._by_frame.get((row["PatientID"], frame), []):
+                    if other["Modality"] == modality:
+                        found.setdefault(other["key"], (other, registration))
+        return list(found.values())
+
+    def _registered_frames(self, registration: Row) -> set[str]:
+        series = [row for uid in registration["referenced_series"] or () for row in self._by_series.get(uid, ())]
+        same = [row for row in series if row["PatientID"] == registration["PatientID"]]
+        return {row["FrameOfReferenceUID"] for row in [registration, *same]} - {None, ""}
 
     def _find_sources(self, row: Row) -> list[Row]:
         targets = [self._by_instance.get(uid, []) for uid in row["referenced_instances"] or ()]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .graph import Graph, Row
-from .links import ANNOTATIONS
+from .links import ANNOTATIONS, REGISTRATION
 
 
 def lead_reason(graph: Graph, lead: Row, absent: Sequence[str]) -> str:
@@ -19,7 +19,7 @@ def _absence(graph: Graph, lead: Row, modality: str) -> str:
             return (
                 f"the {lead['Modality']} has no FrameOfReferenceUID (0020,0052), by which its {modality} would be found"
             )
-        return f"no {modality} has the frame of reference of the {lead['Modality']}"
+        return f"no {modality} has the frame of reference of the {lead['Modality']}{_registered(graph)}"
     if graph.is_annotated(lead, modality):
         return f"the {modality} belongs to another copy of the {lead['Modality']}, nearer to it in the folder tree"
     beside = graph.in_frame(lead, modality)
@@ -28,13 +28,18 @@ def _absence(graph: Graph, lead: Row, modality: str) -> str:
     return f"no {modality} refers to the {lead['Modality']}"
 
 
+def _registered(graph: Graph) -> str:
+    """Where there are registrations, that they lead elsewhere."""
+    return ", and no REG leads to it" if REGISTRATION in graph.modalities else ""
+
+
 def row_reason(graph: Graph, row: Row, lead: str) -> str:
     """Why a row that does not lead is in no sample led by the modality `lead`."""
     if row["Modality"] not in ANNOTATIONS:
         if not row["FrameOfReferenceUID"]:
             return f"the {row['Modality']} has no FrameOfReferenceUID (0020,0052), by which its {lead} would be found"
-        if not graph.in_frame(row, lead):
-            return f"no {lead} has the frame of reference of the {row['Modality']}"
+        if not graph.in_frame(row, lead) and not graph.registered(row, lead):
+            return f"no {lead} has the frame of reference of the {row['Modality']}{_registered(graph)}"
         return f"the {lead} of its frame of reference formed no sample"
     images = [origin for origin in graph.origins(row).values() if origin["Modality"] not in ANNOTATIONS]
     if any(image["Modality"] == lead for image in images):

@@ -6,17 +6,18 @@ The first-named modality leads: each of its series is at most one sample. Rules,
    it must: RTDOSE -> RTPLAN -> RTSTRUCT -> CT. Where that UID has several rows, to the nearest in the folder tree.
 2. An annotation of which no image series is in the index belongs to the leading series of the same patient and frame
    of reference; the sample then has the finding ``referenced_by_frame``.
-3. Another image belongs to the leading series when patient and frame of reference are the same.
-4. Of several candidates, the first by: reference before frame; connected to the other annotations (a plan to its dose);
-   without errors and absent references; same patient, same study; nearest in the folder tree; most instances; most
-   ROIs; SeriesInstanceUID; key. The others are listed.
+3. Another image belongs to the leading series when patient and frame of reference are the same, or when a REG object
+   leads from its frame of reference to the leading one's; the sample then has the finding ``joined_by_registration``.
+4. Of several candidates, the first by: reference before frame before registration; connected to the other annotations
+   (a plan to its dose); without errors and absent references; same patient, same study; nearest in the folder tree;
+   most instances; most ROIs; SeriesInstanceUID; key. The others are listed.
 """
 
 import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..findings import Finding
@@ -54,6 +55,8 @@ class Sample:
     """Candidates that were not taken: other annotations of the frame of reference, other images of it."""
     findings: tuple[Finding, ...] = ()
     """Of the joining. Findings of each series are in its row."""
+    registrations: Mapping[str, Row] = field(default_factory=dict)
+    """By modality the REG that leads from the frame of reference of its series to that of the leading one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class SampleSet:
 class _Candidate:
     row: Row
     by_frame: bool = False
+    registration: Row | None = None
 
 
 def find_samples(index: "Index", modalities: str | Sequence[str]) -> SampleSet:
@@ -150,7 +154,8 @@ def claim_annotations(graph: Graph, asked: Sequence[str]) -> dict[str, list[_Can
 def _candidates(graph: Graph, claims: Mapping[str, Sequence[_Candidate]], lead: Row, modality: str) -> list[_Candidate]:
     if modality in ANNOTATIONS:
         return [candidate for candidate in claims.get(lead["key"], ()) if candidate.row["Modality"] == modality]
-    return [_Candidate(row) for row in graph.in_frame(lead, modality)]
+    registered = [_Candidate(row, registration=leads) for row, leads in graph.registered(lead, modality)]
+    return [*(_Candidate(row) for row in graph.in_frame(lead, modality)), *registered]
 
 
 def _sample(graph: Graph, lead: Row, candidates: Mapping[str, Sequence[_Candidate]], *, is_unique: bool) -> Sample:
@@ -170,6 +175,7 @@ def _sample(graph: Graph, lead: Row, candidates: Mapping[str, Sequence[_Candidat
         series=series,
         others=tuple(others[key] for key in sorted(others)),
         findings=tuple(_findings(chosen, candidates, list(others.values()))),
+        registrations={name: each.registration for name, each in chosen.items() if each.registration is not None},
     )
 
 
@@ -182,7 +188,8 @@ def _choose(graph: Graph, lead: Row, candidates: Mapping[str, Sequence[_Candidat
         origins = graph.origins(candidate.row)
         above = len({origin["Modality"] for origin in origins.values()} & set(candidates))
         below = sum(candidate.row["key"] in graph.origins(other.row) for other in chosen.values())
-        return candidate.by_frame, -above - below, _is_flawed(candidate.row), *preference(candidate.row, lead)
+        how = 2 if candidate.registration is not None else int(candidate.by_frame)
+        return how, -above - below, _is_flawed(candidate.row), *preference(candidate.row, lead)
 
     for name in order:
         chosen[name] = min(candidates[name], key=rank)
@@ -205,6 +212,15 @@ def _findings(
         )
         for name, candidate in chosen.items()
         if candidate.by_frame
+    ]
+    findings += [
+        Finding(
+            code="joined_by_registration",
+            message=f"the {name} is in another frame of reference, from which a registration (REG) leads here",
+            numbers={"modality": name},
+        )
+        for name, candidate in chosen.items()
+        if candidate.registration is not None
     ]
     for name in chosen:
         count = sum(row["Modality"] == name for row in others)

@@ -28,3 +28,12 @@ def test_what_is_missing(call, chain):
 def test_no_modality_is_wrong_usage(call, chain):
     answer = call("samples", chain.index, "--modalities", "")
     assert (answer.code, answer.out) == (2, "")
+
+
+def test_every_series_is_explained(call, chain):
+    answer = call("samples", chain.index, "--modalities", "CT,RTSTRUCT", "--explain")
+    assert answer.out.count("refers to the CT") == 4
+    assert "4 leads, 4 taken" in answer.out
+    document = call("samples", chain.index, "--modalities", "CT,PT", "--explain", "--json").document
+    assert {each["outcome"] for each in document["explained"]} == {"in none"}
+    assert {each["reason"] for each in document["explained"]} == {"no PT in the index"}

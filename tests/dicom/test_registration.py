@@ -1,10 +1,13 @@
 """Registrations that are written here, applied to points whose place is known."""
 
 import numpy as np
+import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from medimagenet import index_directory
+from medimagenet.compiler.decode import read_case
 from medimagenet.dicom import read_registration
 from medimagenet.dicom.registration import DEFORMABLE_STORAGE, REGISTRATION_STORAGE
 from medimagenet.errors import DicomError, GeometryError
@@ -93,3 +96,30 @@ def test_what_cannot_be_applied_is_named(write_registration):
 def test_what_cannot_be_read_is_named(write_registration, arguments, message):
     with pytest.raises(DicomError, match=message):
         read_registration(write_registration(**arguments))
+
+
+def test_a_sample_that_a_registration_joins_is_decoded_in_one_frame(write_series, write_registration, tmp_path):
+    """From files to a case: the PET lies in a frame of its own, from which the REG leads to that of the CT."""
+    uids = {}
+
+    def place(frame):
+        def change(dataset, _):
+            dataset.FrameOfReferenceUID, dataset.StudyInstanceUID = frame, "1.5"
+            uids[frame] = dataset.SeriesInstanceUID
+
+        return change
+
+    write_series(np.zeros((3, 4, 5), np.int16), change=place("1.1"), folder="ct")
+    write_series(np.zeros((3, 4, 5), np.int16), "MR", change=place("1.2"), folder="mr")
+    path = write_registration([("1.2", [SHIFT]), ("1.1", [np.eye(4)])])
+    dataset = pydicom.dcmread(path)
+    dataset.PatientID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "SECRET", "1.5", "1.6"
+    dataset.ReferencedSeriesSequence = [Dataset(), Dataset()]
+    for item, uid in zip(dataset.ReferencedSeriesSequence, uids.values(), strict=True):
+        item.SeriesInstanceUID = uid
+    dataset.save_as(path)
+    (sample,) = index_directory(tmp_path, jobs=1).samples("CT,MR").samples
+    case = read_case(sample)
+    np.testing.assert_allclose(case.images["CT"].grid.origin, (-10, -20, 0))
+    np.testing.assert_allclose(case.images["MR"].grid.origin, (-9, -18, 3))
+    assert "joined_by_registration" in [finding.code for finding in case.findings]

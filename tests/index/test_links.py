@@ -57,3 +57,27 @@ def test_an_object_that_is_absent(make_object):
 @pytest.mark.parametrize(("modality", "expected"), [("SEG", ["no_reference"]), ("SR", []), ("RTIMAGE", [])])
 def test_no_reference_matters_to_annotations(make_object, modality, expected):
     assert codes([make_object("x", modality)]) == [expected]
+
+
+def test_references_to_somebody_elses_objects(make_record, make_object):
+    plan = make_object("rp", "RTPLAN", PatientID="p")
+    records = [
+        make_record("ct", "CT", "1.2", PatientID="q", FrameOfReferenceUID="1.8"),
+        plan,
+        make_object("rs", "RTSTRUCT", series=["1.2"]),
+        make_object("seg", "SEG", series=["1.2"], PatientID="q"),
+        make_object("rd", "RTDOSE", instances=["3.rp"]),
+    ]
+    found = {record.key: record.findings for record in link_records(records)}
+    assert [(f.code, f.numbers) for f in found["rs"]] == [("reference_mismatch", {"differ_in": ["patient"]})]
+    assert [(f.code, f.numbers) for f in found["seg"]] == [
+        ("reference_mismatch", {"differ_in": ["frame of reference"]})
+    ]
+    assert found["rd"] == ()
+
+
+def test_a_registration_of_an_absent_series(make_record, make_object):
+    assert codes([make_record("ct", "CT", "1.2"), make_object("reg", "REG", series=["1.2", "1.9"])]) == [
+        [],
+        ["dangling_reference"],
+    ]

@@ -122,6 +122,30 @@ def test_reference_before_frame(make_record, make_object):
     assert codes(sample) == ["other_annotation"]
 
 
+def test_a_registration_joins_two_frames_of_reference(make_record, make_object):
+    records = [
+        make_record("ct", "CT", "1.2"),
+        make_record("mr far", "MR", "1.3", FrameOfReferenceUID="1.8", n_instances=99),
+        make_object("reg", "REG", series=["1.2", "1.3"]),
+        make_record("mr of another", "MR", "1.4", FrameOfReferenceUID="1.8", PatientID="q"),
+    ]
+    (sample,) = find_samples(Index.from_records(records), "CT,MR").samples
+    assert keys(sample) == {"CT": "ct", "MR": "mr far"}
+    assert {modality: row["key"] for modality, row in sample.registrations.items()} == {"MR": "reg"}
+    assert codes(sample) == ["joined_by_registration"]
+    (back,) = find_samples(Index.from_records(records[:3]), "MR,CT").samples
+    assert back.registrations["CT"]["key"] == "reg"
+    near = make_record("mr near", "MR", "1.5")
+    (sample,) = find_samples(Index.from_records([*records, near]), "CT,MR").samples
+    assert (keys(sample)["MR"], sample.registrations) == ("mr near", {})
+    (stranger,) = find_samples(Index.from_records(records), "CT,PT").missing
+    assert stranger.reason == "no PT in the index"
+    without = find_samples(
+        Index.from_records([records[0], records[1], make_object("reg", "REG", series=["1.2"])]), "CT,MR"
+    )
+    assert without.missing[0].reason == "no MR has the frame of reference of the CT, and no REG leads to it"
+
+
 def test_a_flawed_candidate_is_taken_last(make_record, make_object):
     flaw = Finding(code="dangling_reference", message="2 of 5 images are not in the index")
     gap = Finding(code="missing_slices", message="2 slices missing")
