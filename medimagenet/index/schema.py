@@ -44,7 +44,7 @@ _TYPES = {
 SCHEMA = pa.schema([(field.name, _TYPES.get(field.name, pa.string())) for field in fields(SeriesRecord)])
 """One column per field of `SeriesRecord`, in that order; text unless it is a number or a list."""
 
-LATER_COLUMNS = ("analysis_result_id", "crdc_series_uuid", "file_format", "checksums", "agreement")
+LATER_COLUMNS = ("analysis_result_id", "crdc_series_uuid", "file_format", "checksums", "agreement", "citation")
 """Columns that files of the present version may lack: they came after it, and older readers pass over them."""
 
 

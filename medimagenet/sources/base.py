@@ -83,11 +83,13 @@ class SeriesRecord:
     crdc_series_uuid: str | None = None
     """Of the public index: names this series in this content, for ever."""
     file_format: str | None = None
-    """"nifti"; None is DICOM."""
+    """"nifti"; "zip", "tar" or "file" of what is only known from outside; None is DICOM."""
     checksums: tuple[str, ...] = ()
     """Of `files`, in their order, such as "md5:9e10..." or "sha256:..."; empty where the source gives none."""
     agreement: str | None = None
     """Address of the agreement that binds who uses these data; None where there is none."""
+    citation: str | None = None
+    """How the data are to be cited; None where `doi` tells it all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ def series_query(database: str, *, text_key: bool = False) -> str:
         "referenced_instances": "VARCHAR[]",
         "file_format": "VARCHAR",
         "agreement": "VARCHAR",
+        "citation": "VARCHAR",
     }
     nulls = {name: f"CAST(NULL AS {kind}) AS {name}" for name, kind in unknown.items()}
     return f"""SELECT
@@ -64,7 +65,7 @@ def series_query(database: str, *, text_key: bool = False) -> str:
         CAST([] AS VARCHAR[]) AS files, n_instances, size_bytes, crdc_series_uuid AS content_hash, license, doi,
         referenced_series, {nulls["referenced_instances"]}, roi_names, shape, spacing_mm, orientation, findings,
         analysis_result_id, crdc_series_uuid, {nulls["file_format"]}, CAST([] AS VARCHAR[]) AS checksums,
-        {nulls["agreement"]}{", text_key" if text_key else ""}
+        {nulls["agreement"]}, {nulls["citation"]}{", text_key" if text_key else ""}
     FROM {database}.series"""
 
 

@@ -27,6 +27,7 @@ GROUP = "medimagenet.sources"
 """Group of entry points that is looked through."""
 
 SOURCES = {
+    "archive": "medimagenet.sources.archive:Archive",
     "dicomweb": "medimagenet.sources.dicomweb:DicomWeb",
     "folder": "medimagenet.sources.folder:Folder",
     "idc": "medimagenet.sources.idc_objects:IdcObjects",
