@@ -22,7 +22,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "update": (".update", "Newer versions of the public index, its side indices, and which one is opened."),
     "cohort": (".cohort", "What a question would bring, before a byte is downloaded: patients, bytes, licences."),
     "unpack": (".unpack", "Unpack zips and tars that you have, without trusting what is in them."),
-    "unpack": (".unpack", "Unpack zips and tars that you have, without trusting what is in them."),
     "index": (".index", "Read a folder of DICOM, or what a source lists, into one Parquet table."),
     "samples": (".samples", "Series that belong together, for example each CT with its RTSTRUCT."),
     "rois": (".rois", "Names of regions over a cohort, and what a recipe would take of them."),
