@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ._jit import BLOCK, address_of, block_transpose, byte_transpose, fence, kernel
 
-LINES = 2 * BLOCK
+LINES = 6 * BLOCK
 """Lines of the source that are in the buffer at once."""
 Corner = tuple[int, int, int, int]
 NO_FLIPS = (False, False, False)
@@ -218,11 +218,9 @@ def _across(
         for first in range(0, lines, LINES):
             count = min(LINES, lines - first)
             for q in range(planes):
-                for p in range(count):
-                    line = last + step * (first + p)
-                    z, y = (line, q) if across == 0 else (q, line)
-                    corner = begin[0] + c, begin[1] + z, begin[2] + y, begin[3]
-                    _normalise(source, corner, buffer, p, is_scaled, constants)
+                z, y = (last + step * first, q) if across == 0 else (q, last + step * first)
+                corner = begin[0] + c, begin[1] + z, begin[2] + y, begin[3]
+                _normalise(source, corner, 1 + across, step, buffer[:count], is_scaled, constants)
                 goal = start + c * target.strides[0] + first * abs(stride) + q * target.strides[2 - across]
                 whole = _turn_blocks(buffer, goal, target.strides[3], count) if is_dense else 0
                 for x in range(columns):
@@ -237,25 +235,33 @@ def _across(
 def _normalise(
     source: NDArray[Any],
     corner: Corner,
+    axis: int,
+    step: int,
     buffer: NDArray[Any],
-    p: int,
     is_scaled: bool,
     constants: NDArray[np.float32],
 ) -> None:
-    """Write one line of the buffer. The compiler uses vectors where it knows that the source is contiguous."""
-    c, z, y, first = corner[0], corner[1], corner[2], np.uint64(corner[3])
-    if is_scaled:
-        low, high, subtract, divide = constants[0], constants[1], constants[2], constants[3]
-        for k in range(buffer.shape[1]):
-            x = np.uint64(k)  # unsigned: an index that may be negative costs a branch, and the vectors
-            value = np.float32(source[c, z, y, first + x])
-            value = low if value < low else value
-            value = high if value > high else value
-            buffer[p, x] = (value - subtract) / divide
-    else:
-        for k in range(buffer.shape[1]):
-            x = np.uint64(k)
-            buffer[p, x] = source[c, z, y, first + x]
+    """Fill the lines of the buffer from lines of the source that follow one another along an axis.
+
+    The compiler uses vectors where it knows that the source is contiguous, and for indices that cannot be negative.
+    """
+    low, high, subtract, divide = constants[0], constants[1], constants[2], constants[3]
+    c, z, y, first = np.uint64(corner[0]), corner[1], corner[2], np.uint64(corner[3])
+    for line in range(len(buffer)):
+        p = np.uint64(line)
+        row, plane = np.uint64(y), np.uint64(z)
+        if is_scaled:
+            for k in range(buffer.shape[1]):
+                x = np.uint64(k)
+                value = np.float32(source[c, plane, row, first + x])
+                value = low if value < low else value
+                value = high if value > high else value
+                buffer[p, x] = (value - subtract) / divide
+        else:
+            for k in range(buffer.shape[1]):
+                x = np.uint64(k)
+                buffer[p, x] = source[c, plane, row, first + x]
+        z, y = (z + step, y) if axis == 1 else (z, y + step)
 
 
 @kernel

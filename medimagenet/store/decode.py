@@ -23,6 +23,10 @@ RAW, BLOSC = 0, 1
 GROUP = 256
 """Voxels whose bits are put together at once."""
 
+SPARE_ROWS = 1
+"""Rows of a layer behind those of each plane: without them planes are powers of two apart, and the lines of a column,
+which are turned together, would fall into one set of the processor's cache (2.5 times slower)."""
+
 Quad = tuple[int, int, int, int]
 Outcome = tuple[int, int]
 Rows = tuple[int, int, int, int]
@@ -81,7 +85,7 @@ def read_box(
     fill : (1,)
         The voxel of missing chunks, in the dtype of the stored ones.
     memory
-        Room for one layer (`layer_size`), in the dtype of the stored voxels.
+        Room for one layer, with `SPARE_ROWS`, in the dtype of the stored voxels.
     encoded, decoded : uint8
         Buffers: of a row of chunks as they are in the file, and twice a chunk.
     functions
@@ -93,7 +97,7 @@ def read_box(
     chunk : number of the chunk that it is about
     """
     z, x = (start[1] // chunk[1], (stop[1] - 1) // chunk[1] + 1), (start[3] // chunk[3], (stop[3] - 1) // chunk[3] + 1)
-    shape = (chunk[0], (z[1] - z[0]) * chunk[1], chunk[2], (x[1] - x[0]) * chunk[3])
+    shape = (chunk[0], (z[1] - z[0]) * chunk[1], chunk[2] + SPARE_ROWS, (x[1] - x[0]) * chunk[3])
     layer = memory[: shape[0] * shape[1] * shape[2] * shape[3]].reshape(shape)
     lows = start[1] - z[0] * chunk[1], start[3] - x[0] * chunk[3]
     offsets = _offsets(chunk[3], layer)

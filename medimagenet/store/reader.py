@@ -22,7 +22,7 @@ from ..errors import StoreDamagedError
 from ..geometry import Grid, Size
 from ..volume import Normalization
 from .blosc import BloscContext
-from .decode import BLOSC, CUT, OK, RAW, Functions, Quad, read_box
+from .decode import BLOSC, CUT, OK, RAW, SPARE_ROWS, Functions, Quad, read_box
 from .layout import KEY, LEVEL
 from .metadata import ArrayMetadata, parse_array, read_metadata
 
@@ -330,7 +330,7 @@ class _Buffers(threading.local):
         depth = (high[1] - 1) // chunk[1] + 1 - low[1] // chunk[1]
         width = (high[3] - 1) // chunk[3] + 1 - low[3] // chunk[3]
         one = prod(chunk) * dtype.itemsize
-        layer = depth * width * one
+        layer = depth * width * (one + one // chunk[2] * SPARE_ROWS)
         if layer > self._layer.size:
             self._layer = _aligned(layer)
         if width * (one + _MARGIN) > self._encoded.size:

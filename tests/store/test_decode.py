@@ -32,7 +32,7 @@ def read(path, index, start, stop, *, is_blosc, fill=0):
     )  # fmt: skip
     out = np.full([b - a for a, b in zip(start, stop, strict=True)], 12345, dtype=np.int16)
     descriptor = os.open(path, os.O_RDONLY)
-    layer = np.empty(2 * SIZE // 2, dtype=np.int16)
+    layer = np.empty(2 * SIZE, dtype=np.int16)
     try:
         result = read_box(
             descriptor, np.array(index), BLOSC if is_blosc else RAW, COUNTS, CHUNK, start, stop, out, False,
