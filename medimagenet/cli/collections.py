@@ -10,7 +10,7 @@ import typer
 
 from ..index import list_collections
 from .filters import Public, open_indexes
-from .output import JsonFlag, human_bytes, plural, write_json, write_line, write_table, wrong_usage
+from .output import JsonFlag, human_bytes, plural, write_json, write_line, write_note, write_table, wrong_usage
 
 
 class Action(StrEnum):
@@ -31,6 +31,9 @@ def command(
         bool, typer.Option("--tcia", help="TCIA's own catalogue instead; asked for once, then kept.")
     ] = False,
     update: Annotated[bool, typer.Option("--update", help="Ask TCIA again.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the largest: size, series, patients.", metavar="Y.png")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """List the collections of the public index, or show what is in one, its terms and how to cite it.
@@ -50,6 +53,11 @@ def command(
     with wrong_usage():
         opened = open_indexes(index, public=public)
         found = list_collections(opened if name is None else opened.search(collection=name))
+    if plot is not None:
+        plots = importlib.import_module("...index.plots", __name__)  # with matplotlib
+        with wrong_usage():
+            plots.plot_collections(found, plot)
+        write_note(f"picture in {plot}")
     if name is None:
         documents = [asdict(item) for item in found]
         write_json({"collections": documents}) if as_json else _table(documents)

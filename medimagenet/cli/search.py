@@ -1,6 +1,7 @@
 """`medimagenet search`: series of the public index, of the user's own, or of both, that meet what is asked."""
 
 import csv
+import importlib
 import sys
 from dataclasses import asdict
 from enum import StrEnum
@@ -60,6 +61,9 @@ def command(
         Path | None,
         typer.Option(help="Write what was found as a list for TCIA's Data Retriever.", metavar="Y.tcia|Y.csv"),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw what was found: by modality, by licence.", metavar="Y.png")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -67,7 +71,7 @@ def command(
 
     What is asked for must all be met; of an option that is repeated, one value.
     """
-    filters = {name: value for name, value in locals().items() if name in _FILTERS and value not in (None, [])}
+    filters = {name: value for name, value in locals().items() if name in options.FILTERS and value not in (None, [])}
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv are two forms of one output: choose one")
     form = Form.JSON if as_json else Form.CSV if as_csv else Form.TABLE
@@ -80,19 +84,15 @@ def command(
         write_note(f"{plural(len(found), 'series')} in {parquet}")
     if manifest is not None:
         write_note(f"{plural(_write_manifest(found, manifest), 'series')} in {manifest}")
+    if plot is not None:
+        _plot(found, plot)
     if answer is not None:
         rows = answer.slice(0, SHOWN if limit is None and form is Form.TABLE else limit).to_pylist()
         _print(form, answer.column_names, rows, {"n": answer.num_rows, "rows": rows})
         if form is Form.TABLE and len(rows) < answer.num_rows:
             write_line(f"{len(rows)} of {answer.num_rows} rows (--limit shows more)")
-    elif (parquet is None and manifest is None) or form is not Form.TABLE:
+    elif parquet is manifest is plot is None or form is not Form.TABLE:
         _list(form, found, limit)
-
-
-_FILTERS = {
-    *("modality", "collection", "body_part", "cancer", "sex", "age", "manufacturer", "slice_thickness", "min_slices"),
-    *("annotated_by", "roi", "license", "text"),
-}
 
 
 def _write_manifest(found: Index, path: Path) -> int:
@@ -103,6 +103,13 @@ def _write_manifest(found: Index, path: Path) -> int:
             raise typer.BadParameter(f"{count} of the series are not public, but of source {source!r}: leave them out")
     uids = found.fetch("SELECT DISTINCT SeriesInstanceUID FROM series ORDER BY 1")
     return write_manifest(path, (uid for (uid,) in uids))
+
+
+def _plot(found: Index, path: Path) -> None:
+    plots = importlib.import_module("...index.plots", __name__)  # with matplotlib, which other searches need not load
+    with wrong():
+        plots.plot_stats(found.stats(), path)
+    write_note(f"picture in {path}")
 
 
 def _list(form: Form, found: Index, limit: int | None) -> None:

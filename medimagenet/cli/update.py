@@ -11,14 +11,7 @@ import typer
 
 from ..index import SIDE_INDICES, check_update, update_index
 from ..sources.idc_changes import changed_series
-from ..sources.idc_versions import (
-    current_version,
-    find_version,
-    pin_version,
-    pinned_version,
-    remove_version,
-    versions_here,
-)
+from ..sources.idc_versions import current_version, find_version
 from .output import (
     JsonFlag,
     Progress,
@@ -32,6 +25,7 @@ from .output import (
     write_table,
     wrong_usage,
 )
+from .versions import open_newest, remove_fetched, show_versions
 
 MOST_COLLECTIONS = 20  # lines of what differs; --changes has them all
 
@@ -70,58 +64,16 @@ def command(
         )
     with wrong_usage():
         if listing:
-            _list(as_json=as_json)
+            show_versions(as_json=as_json)
         elif unpin:
-            pin_version(None)
-            _say({"opened": current_version().version}, f"opened from now on: {current_version().version}", as_json)
+            open_newest(as_json=as_json)
         elif remove is not None:
-            _remove(remove, as_json=as_json)
+            remove_fetched(remove, as_json=as_json)
         elif check:
             _check(version or pin, as_json=as_json)
         else:
             sides = [] if no_side else (side or list(SIDE_INDICES))
             _update(pin or version, sides, pin=pin is not None, changes=changes, as_json=as_json)
-
-
-def _list(*, as_json: bool) -> None:
-    pinned, opened = pinned_version(), current_version()
-    documents: list[dict[str, Any]] = [
-        {
-            "version": one.version,
-            "installed": one.installed,
-            "opened": one.version == opened.version,
-            "pinned": one.version == pinned,
-            "side_indices": list(one.side_indices),
-            "fetched_bytes": one.size_bytes,
-        }
-        for one in versions_here()
-    ]
-    if as_json:
-        write_json({"versions": documents})
-        return
-    write_table(
-        ["version", "", "side indices", "fetched"],
-        [
-            [item["version"], _marks(item), " ".join(_names(item)), human_bytes(item["fetched_bytes"])]
-            for item in documents
-        ],
-    )
-
-
-def _marks(item: dict[str, Any]) -> str:
-    return ", ".join(mark for mark in ("opened", "pinned", "installed") if item[mark])
-
-
-def _names(item: dict[str, Any]) -> list[str]:
-    return [name.removesuffix("_index") for name in item["side_indices"]]
-
-
-def _remove(name: str, *, as_json: bool) -> None:
-    found = find_version(name)
-    if found is None:
-        raise ValueError(f"version {name!r} is not here: {', '.join(one.version for one in versions_here())} are")
-    remove_version(found)
-    _say({"removed": found.version}, f"removed: {found.version}", as_json)
 
 
 def _check(version: str | None, *, as_json: bool) -> None:
@@ -192,7 +144,3 @@ def _write_changes(path: Path, earlier: str, later: str) -> None:
         writer.writeheader()
         writer.writerows(table.to_pylist())
     write_note(f"{plural(len(table), 'series')} in {path}")
-
-
-def _say(document: dict[str, Any], line: str, as_json: bool) -> None:
-    write_json(document) if as_json else write_line(line)

@@ -5,12 +5,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..sources.idc import installed_file
+from ..errors import SourceError
+from ..sources.idc_layout import COLLECTION_COUNTS
+from ..sources.idc_versions import current_version
 from .licenses import allows_commercial_use, by_restrictiveness
+from .rows import PUBLIC
 
 if TYPE_CHECKING:
     from .table import Index
@@ -52,17 +57,11 @@ class Collection:
     sources: tuple[DatasetSource, ...]
 
 
-_COUNTS = """
-SELECT collection_id, count(DISTINCT PatientID), count(DISTINCT StudyInstanceUID), count(*), sum(n_instances),
-    sum(size_bytes), list_sort(list_distinct(list(Modality))), list_distinct(list(coalesce(license, '')))
-FROM series WHERE collection_id IS NOT NULL GROUP BY ALL ORDER BY collection_id
-"""
-
-
 def list_collections(index: "Index") -> tuple[Collection, ...]:
     """The collections of an index, sorted by name."""
     told = _told()
-    return tuple(_collection(row, told.get(row[0], {})) for row in index.fetch(_COUNTS))
+    counts = f"SELECT * FROM {PUBLIC}.collections" if index.is_whole_public else COLLECTION_COUNTS
+    return tuple(_collection(row, told.get(row[0], {})) for row in index.fetch(counts))
 
 
 def collections_of_cancer(name: str) -> tuple[list[str], list[str]]:
@@ -78,7 +77,7 @@ def citations() -> dict[str, str]:
     """How each public data set, and each analysis of one, asks to be cited, by its DOI in lower case."""
     found: dict[str, str] = {}
     sources = [source for row in _told().values() for source in row["sources"] or ()]
-    for source in [*sources, *pq.read_table(installed_file("analysis_results_index")).to_pylist()]:
+    for source in [*sources, *pq.read_table(current_version().files["analysis_results_index"]).to_pylist()]:
         text = _plain_text(source.get("citation"))
         doi = source.get("source_doi") or source.get("source_DOI")
         if doi and text:
@@ -86,10 +85,17 @@ def citations() -> dict[str, str]:
     return found
 
 
-@cache
 def _told() -> dict[str, dict[str, Any]]:
-    """What the installed public index tells about its collections, by collection_id."""
-    return {row["collection_id"]: row for row in pq.read_table(installed_file("collections_index")).to_pylist()}
+    """What the public index that is opened tells about its collections, by collection_id."""
+    return _told_by(current_version().files["collections_index"])
+
+
+@cache
+def _told_by(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        return {row["collection_id"]: row for row in pq.read_table(path).to_pylist()}
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _split(text: str | None) -> Sequence[str]:

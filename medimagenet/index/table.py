@@ -256,6 +256,11 @@ class Index:
         )
 
     @property
+    def is_whole_public(self) -> bool:
+        """Whether this is all of the public index and nothing else."""
+        return self._rows.public is not None and not self._rows.tables and not self._conditions
+
+    @property
     def side_indices(self) -> frozenset[str] | None:
         """The side indices of the public index that are here; None where the public index is no part of this one."""
         return self._rows.side_indices

@@ -28,7 +28,15 @@ VOCABULARY = ("collection_id", "Modality", "BodyPartExamined", "Manufacturer", "
 TEXT_COLUMNS = ("SeriesDescription", "StudyDescription", "BodyPartExamined", "ManufacturerModelName", "collection_id")
 """Where a search for words looks. Each combination that there is stands once in the table `texts`."""
 
-LAYOUT = 2
+COLLECTION_COUNTS = """
+SELECT collection_id, count(DISTINCT PatientID), count(DISTINCT StudyInstanceUID), count(*), sum(n_instances),
+    sum(size_bytes), list_sort(list_distinct(list(Modality))), list_distinct(list(coalesce(license, '')))
+FROM series WHERE collection_id IS NOT NULL GROUP BY ALL ORDER BY collection_id
+"""
+"""What is counted of each collection. Of the whole public index it is kept in the table `collections`: counting a
+million rows again and again takes a quarter of a second and 300 MB."""
+
+LAYOUT = 3
 """Of the tables that are laid: a file of another one is not looked at."""
 
 ROW_GROUP = 16_384
@@ -161,6 +169,7 @@ def _steps(tables: Mapping[str, Path]) -> Iterable[str]:
     yield _MACROS
     yield _series(sides)
     yield _vocabulary()
+    yield f"CREATE TABLE collections AS {COLLECTION_COUNTS}"
     yield "CREATE INDEX by_series ON series (SeriesInstanceUID)"  # one series in 4 ms instead of 55
     yield "CHECKPOINT"
 

@@ -51,3 +51,9 @@ def test_wrong_usage(call, arguments, says):
     answer = call("collections", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert says in answer.err
+
+
+def test_a_picture(call, small_idc, tmp_path):
+    answer = call("collections", "--plot", tmp_path / "x.png", "--json")
+    assert len(answer.document["collections"]) == 3
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")

@@ -77,7 +77,7 @@ def test_own_index_and_both(call, chain):
         (["--sql", "SELECT nothing FROM series"], "query failed"),
         (["--sql", "DROP TABLE series"], "query failed"),
         (["--json", "--csv"], "choose one"),
-        (["--roi", "gtv"], "side index"),
+        (["--roi", "gtv"], "rtstruct_index"),
     ],
 )
 def test_wrong_usage(call, arguments, says):
@@ -97,3 +97,13 @@ def test_first_use_is_told(call, tmp_path, monkeypatch):
     assert "done in" in answer.err
     assert "first use" not in call("search", "--limit", 0, "--json").err
     assert len(open_index()) == 50
+
+
+def test_a_picture(call, small_idc, tmp_path):
+    answer = call("search", "--modality", "CT", "--plot", tmp_path / "x.png")
+    assert (answer.code, answer.out) == (0, "")
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    assert "picture in" in answer.err
+    nothing = call("search", "--modality", "MG", "--plot", tmp_path / "y.png")
+    assert (nothing.code, nothing.out) == (2, "")
+    assert "nothing to draw" in nothing.err
