@@ -1,12 +1,16 @@
 """Kernels on one CT: resampling and intensities. Peers: SimpleITK, torch, scipy.ndimage, MONAI, NumPy, and a copy.
 
 All run in this process, on two threads where they can use threads, on arrays that are in memory already; each gives
-new memory for its result. torch gets float32, as it interpolates no int16.
+new memory for its result. torch gets float32, as it interpolates no int16. nnU-Net and TorchIO run in the environment
+of the peers, on the same arrays, right after us. What takes over five seconds runs once.
 
     python -m benchmarks.kernels [--data DIR] [--json FILE]
 """
 
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +30,7 @@ from medimagenet import index_directory, read_series
 from medimagenet.kernels._jit import set_threads
 from medimagenet.kernels.intensity import normalize_into, percentiles
 from medimagenet.kernels.intensity import statistics as intensity_statistics
+from medimagenet.kernels.labels import resample_labels
 from medimagenet.kernels.resample import resample
 
 from . import rows
@@ -39,12 +44,34 @@ SPACING = (0.9765625, 0.9765625, 3.0)
 GOALS = {
     "resample linear": {"SimpleITK": 15, "torch": 6, "MONAI": 80, COPY: 1 / 4},
     "resample nearest": {"SimpleITK": 12},
-    "resample cubic": {"SimpleITK": 30},
+    "resample cubic": {"SimpleITK": 30, "nnU-Net": 80},
+    "resample labels": {"nnU-Net": 50},
     "window": {"NumPy": 6, "MONAI": 25, COPY: 1 / 1.2},
+    "window of int16": {"NumPy": 6, "MONAI": 25, COPY: 1 / 1.2},
     "z-score": {"NumPy": 6, "MONAI": 8, COPY: 1 / 1.2},
+    "z-score of int16": {"NumPy": 6, "MONAI": 8, COPY: 1 / 1.2},
+    "z-score with a mask": {"MONAI": 50},
     "percentiles 0.5, 99.5": {"NumPy": 10, "MONAI": 25, COPY: 1 / 1.6},
 }
 """Per piece of work and peer: how many times our time its time should at least be."""
+
+SLOW_S = 5.0
+"""What takes longer runs once, without a warm-up."""
+PEER_SCRIPT = Path(__file__).parent / "peers" / "resample_volumes.py"
+PEAK_SCRIPT = """
+import sys; import numpy as np
+from pathlib import Path
+from medimagenet.kernels.resample import resample
+def status(key): return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(key))
+folder, interpolation = sys.argv[1:]
+voxels = np.load(folder + "/voxels.npy")
+steps, shape = np.load(folder + "/steps.npy"), tuple(np.load(folder + "/shape.npy").tolist())
+resample(voxels[:8, :64, :64], np.diag(steps), np.zeros(3), (8, 8, 8), interpolation=interpolation, parallel=True)
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+resample(voxels, np.diag(steps), np.zeros(3), shape, interpolation=interpolation, parallel=True)
+print((status("VmHWM") - before) * 1024 / (np.prod(shape) * voxels.itemsize))
+"""
 
 Image = NDArray[Any]
 Contenders = dict[str, Callable[[], Any]]
@@ -58,8 +85,10 @@ def main() -> None:
     SimpleITK.ProcessObject.SetGlobalDefaultNumberOfThreads(THREADS)
     voxels, about = _volume(options.data)
     notes = [about, *_check_resampling(), *_check_intensities(voxels)]
-    works = {**_resampling(voxels, SPACING), **_intensities(voxels)}
+    works = {**_resampling(voxels), **_intensities(voxels)}
     results = [row for work, contenders in works.items() for row in _rows(work, contenders, options.rounds)]
+    results += _beside_other_environment(voxels, options.peers, notes)
+    results += [_peak(voxels, interpolation) for interpolation in ("linear", "nearest", "cubic")]
     peers = {name: version(name) for name in ("torch", "monai", "scipy")}
     rows.finish(AREA, results, notes, peers, options.json)
 
@@ -77,12 +106,22 @@ def _volume(data: Path | None) -> tuple[Image, str]:
 
 def _rows(work: str, contenders: Contenders, rounds: int) -> list[dict[str, Any]]:
     """Each once to warm up, then in turn; the goals are those of each peer."""
-    times: dict[str, list[float]] = {who: [] for who in contenders}
-    for turn in range(rounds + 1):
+    first = {who: _seconds(run) for who, run in contenders.items()}
+    times: dict[str, list[float]] = {who: [taken] if taken >= SLOW_S else [] for who, taken in first.items()}
+    for _ in range(rounds):
         for who, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            times[who] += [time.perf_counter() - start] if turn else []
+            if first[who] < SLOW_S:
+                times[who].append(_seconds(run))
+    return _compared(work, times)
+
+
+def _seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _compared(work: str, times: dict[str, list[float]]) -> list[dict[str, Any]]:
     medians = {who: 1000 * statistics.median(taken) for who, taken in times.items()}
     results = rows.compare(AREA, work, medians, "ms", None)
     for row in results:
@@ -91,9 +130,90 @@ def _rows(work: str, contenders: Contenders, rounds: int) -> list[dict[str, Any]
     return results
 
 
-def _resampling(voxels: Image, spacing: tuple[float, float, float]) -> dict[str, Contenders]:
-    steps = [1 / each for each in spacing[::-1]]
-    shape: Shape = tuple(round(n / step) for n, step in zip(voxels.shape, steps, strict=True))
+def _grid(voxels: Image) -> tuple[list[float], Shape]:
+    """Steps, z first, and shape of the output at 1 mm."""
+    steps = [1 / each for each in SPACING[::-1]]
+    return steps, tuple(round(n / step) for n, step in zip(voxels.shape, steps, strict=True))
+
+
+def _beside_other_environment(voxels: Image, peers: Path, notes: list[str]) -> list[dict[str, Any]]:
+    """nnU-Net and TorchIO, with our times of the same work taken right before."""
+    program = peers / "bin" / "python"
+    if not program.is_file():
+        print(f"no {program}: nnU-Net and TorchIO are left out; `make bench` installs them", file=sys.stderr)
+        return []
+    labels, (steps, shape) = _regions(voxels.shape), _grid(voxels)
+    centred = [n / count for n, count in zip(voxels.shape, shape, strict=True)]  # nnU-Net's grid: equal outer faces
+    start = (np.array(centred) - 1) / 2
+    ours: dict[str, Callable[[], Image]] = {
+        "cubic": lambda: resample(voxels, np.diag(centred), start, shape, interpolation="cubic", parallel=True),
+        "labels": lambda: resample_labels(labels, np.diag(centred), start, shape, parallel=True),
+        "linear": lambda: resample(voxels, np.diag(steps), np.zeros(3), shape, parallel=True),
+    }
+    found: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "voxels.npy", voxels)
+        np.save(folder / "labels.npy", labels)
+        (folder / "work.json").write_text(json.dumps({"shape": shape, "steps": steps}))
+        our_times = {work: [_seconds(run) for _ in range(5)][1:] for work, run in ours.items()}
+        done = subprocess.run(
+            [str(program), str(PEER_SCRIPT), name, "1"], stdout=subprocess.PIPE, text=True, check=True
+        )
+        for each, times in json.loads(done.stdout.splitlines()[-1]).items():
+            who, work = each.split()
+            notes.append(_agreement(work, who, np.load(folder / f"{each}.npy"), ours[work]()))
+            label = f"resample {work}" + ("" if work == "labels" else f", beside {who}")
+            found += _compared_as(f"resample {work}", label, {rows.OURS: our_times[work], who: times})
+    return found
+
+
+def _compared_as(goal_of: str, label: str, times: dict[str, list[float]]) -> list[dict[str, Any]]:
+    return [{**row, "work": label} for row in _compared(goal_of, times)]
+
+
+def _regions(shape: tuple[int, ...]) -> Image:
+    """A label map like a segmentation: five classes with smooth borders."""
+    coarse = np.random.default_rng(3).normal(size=(5, 9, 16, 16))
+    smooth = ndimage.gaussian_filter(coarse, (0, 1, 1, 1))
+    zoom = [n / m for n, m in zip(shape, coarse.shape[1:], strict=True)]
+    best, labels = np.full(shape, -np.inf), np.zeros(shape, np.uint8)
+    for label, field in enumerate(smooth):
+        fine = ndimage.zoom(field, zoom, order=1, grid_mode=True, mode="nearest")
+        labels[fine > best] = label
+        np.maximum(best, fine, out=best)
+    return labels
+
+
+def _agreement(work: str, who: str, theirs: Image, ours: Image) -> str:
+    """How far a peer's result is from ours, away from the border, where each continues the volume in its own way."""
+    inner = tuple(slice(4, -4) for _ in range(3))
+    theirs, ours = theirs[inner], ours[inner]
+    if work == "labels":
+        share = float((theirs != ours).mean())
+        if share > 1e-3:
+            raise SystemExit(f"labels: {who} differs from {rows.OURS} in {share:.2%} of the voxels")
+        return f"{who}'s labels differ from ours in {share:.2g} of the voxels: it takes a class from one half on."
+    furthest = float(np.abs(theirs.astype(np.float64) - ours).max())
+    if furthest > (1.01 if work == "linear" else 8):  # whole numbers, rounded or cut off; splines end differently
+        raise SystemExit(f"{work}: {who} differs from {rows.OURS} by up to {furthest:.3g} HU")
+    return f"{who}'s {work} result differs from ours by at most {furthest:.2g} HU, away from the border."
+
+
+def _peak(voxels: Image, interpolation: str) -> dict[str, Any]:
+    """Memory that a call takes beyond its input, its output included, in a fresh process."""
+    steps, shape = _grid(voxels)
+    with tempfile.TemporaryDirectory() as name:
+        for key, value in (("voxels", voxels), ("steps", steps), ("shape", shape)):
+            np.save(Path(name) / f"{key}.npy", value)
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK_SCRIPT, name, interpolation], stdout=subprocess.PIPE, text=True, check=True
+        )
+    return rows.alone(AREA, f"resample {interpolation}: peak memory beyond the input", float(done.stdout), "x output")
+
+
+def _resampling(voxels: Image) -> dict[str, Contenders]:
+    steps, shape = _grid(voxels)
     written = np.empty(shape, voxels.dtype)
     copy = {COPY: lambda: written.copy()}
     return {
@@ -134,8 +254,11 @@ def _cubic(voxels: Image, steps: list[float], shape: Shape) -> Contenders:
     return {
         rows.OURS: lambda: resample(voxels, np.diag(steps), np.zeros(3), shape, **choice),
         "SimpleITK": lambda: _by_simpleitk(image, steps, shape, SimpleITK.sitkBSpline),
-        "scipy": lambda: ndimage.affine_transform(voxels, steps, output_shape=shape, order=3, mode="mirror"),
     }
+
+
+def _cubic_by_scipy(voxels: Image, steps: list[float], shape: Shape) -> Image:
+    return ndimage.affine_transform(voxels, steps, output_shape=shape, order=3, mode="mirror")
 
 
 def _as_image(voxels: Image) -> SimpleITK.Image:
@@ -176,8 +299,9 @@ def _check_resampling(cases: int = 8) -> list[str]:
             furthest = max(furthest, _assert_close("linear", who, run(), wanted, 0.02))
         _assert_close("linear", "int16", _linear(voxels, steps, shape)[rows.OURS](), ours, 0.5001)
         cubic = _cubic(exact, steps, shape)
-        for who in ("SimpleITK", "scipy"):
-            furthest_cubic = max(furthest_cubic, _assert_close("cubic", who, cubic[who](), cubic[rows.OURS](), 0.05))
+        theirs = {"SimpleITK": cubic["SimpleITK"](), "scipy": _cubic_by_scipy(exact, steps, shape)}
+        for who, result in theirs.items():
+            furthest_cubic = max(furthest_cubic, _assert_close("cubic", who, result, cubic[rows.OURS](), 0.05))
         nearest = _nearest(voxels, steps, shape)
         for who in ("SimpleITK", "scipy", "MONAI"):
             _assert_close("nearest", who, nearest[who](), nearest[rows.OURS](), 0)
@@ -210,19 +334,35 @@ def _intensities(voxels: Image) -> dict[str, Contenders]:
         },
         "z-score": {
             rows.OURS: lambda: _our_zscore(exact),
-            "NumPy": lambda: (exact - exact.mean()) / exact.std(),
+            "NumPy": lambda: _numpy_zscore(exact),
             "MONAI": lambda: NormalizeIntensity()(meta)[0].numpy(),
+            **copy,
+        },
+        "window of int16": {
+            rows.OURS: lambda: _normalized(voxels, low=-160, high=240, subtract=-160, divide=400),
+            "NumPy": lambda: (np.clip(voxels.astype(np.float32), -160, 240) + np.float32(160)) / np.float32(400),
+            "MONAI": lambda: window(torch.from_numpy(voxels)[None])[0].numpy(),
             **copy,
         },
         "z-score of int16": {
             rows.OURS: lambda: _our_zscore(voxels),
-            "NumPy": lambda: (exact - exact.mean()) / exact.std(),
+            "NumPy": lambda: _numpy_zscore(voxels.astype(np.float32)),
+            "MONAI": lambda: NormalizeIntensity()(torch.from_numpy(voxels)[None])[0].numpy(),
             **copy,
         },
+        "z-score with a mask": {
+            rows.OURS: lambda: _our_zscore(exact, nonzero=True),
+            "MONAI": lambda: NormalizeIntensity(nonzero=True)(meta)[0].numpy(),
+        },
         "percentiles 0.5, 99.5": {
-            rows.OURS: lambda: percentiles(voxels, [0.5, 99.5]),
-            "NumPy": lambda: np.percentile(exact, [0.5, 99.5]),
+            rows.OURS: lambda: percentiles(voxels, [0.5, 99.5], parallel=True),
+            "NumPy": lambda: np.percentile(voxels, [0.5, 99.5]),
             "MONAI": lambda: percentile(meta),
+            **copy,
+        },
+        "percentiles 0.5, 99.5 of float32": {
+            rows.OURS: lambda: percentiles(exact, [0.5, 99.5], parallel=True),
+            "NumPy": lambda: np.percentile(exact, [0.5, 99.5]),
             **copy,
         },
     }
@@ -234,18 +374,27 @@ def _normalized(voxels: Image, **constants: float) -> Image:
     return out
 
 
-def _our_zscore(voxels: Image) -> Image:
-    found = intensity_statistics(voxels)
+def _our_zscore(voxels: Image, *, nonzero: bool = False) -> Image:
+    found = intensity_statistics(voxels, nonzero=nonzero, parallel=True)
     return _normalized(voxels, subtract=found.mean, divide=found.std)
+
+
+def _numpy_zscore(exact: Image) -> Image:
+    return (exact - exact.mean()) / exact.std()
 
 
 def _check_intensities(voxels: Image) -> list[str]:
     works = _intensities(voxels[: len(voxels) // 8])
-    for work, tolerance in (("window", 1e-6), ("z-score", 1e-4), ("z-score of int16", 1e-4)):
+    checked = {"window": 1e-6, "window of int16": 1e-6, "z-score": 1e-4, "z-score of int16": 1e-4}
+    for work, tolerance in checked.items():
         for who in set(works[work]) - {COPY}:
             _assert_close(work, who, works[work][who](), works[work][rows.OURS](), tolerance)
-    ours, numpy = (works["percentiles 0.5, 99.5"][who]() for who in (rows.OURS, "NumPy"))
-    _assert_close("percentiles", "NumPy", np.array(numpy), np.array(ours), 1e-3)
+    masked = works["z-score with a mask"]
+    counted = voxels[: len(voxels) // 8] != 0  # MONAI leaves the others as they are
+    _assert_close("z-score with a mask", "MONAI", masked["MONAI"]()[counted], masked[rows.OURS]()[counted], 1e-4)
+    for work in ("percentiles 0.5, 99.5", "percentiles 0.5, 99.5 of float32"):
+        ours, numpy = (works[work][who]() for who in (rows.OURS, "NumPy"))
+        _assert_close("percentiles", "NumPy", np.array(numpy), np.array(ours), 1e-3)
     return ["Window, z-score and percentiles agree; MONAI's percentiles include its scaling, ours and NumPy's do not."]
 
 
