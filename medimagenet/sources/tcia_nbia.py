@@ -51,6 +51,7 @@ class Nbia:
         self._limits = limits
         self._client = Client(SERVICE, base_url=self.base_url, limits=limits)
         self._login: TokenLogin | None = None
+        self._authorized_as: tuple[str, Client] | None = None
         if self.version in _WITH_TOKEN:
             self._login = TokenLogin(self._client, f"{self._root()}/oauth/token", credentials)
 
@@ -199,7 +200,12 @@ class Nbia:
         return self._send(self._authorized(self._login), name, asked)
 
     def _authorized(self, login: TokenLogin) -> Client:
-        return Client(SERVICE, base_url=self.base_url, credentials=login.token(), limits=self._limits)
+        """A client with a good token; the same as long as the token is."""
+        token = login.token()
+        if self._authorized_as is None or self._authorized_as[0] != token.header():
+            client = Client(SERVICE, base_url=self.base_url, credentials=token, limits=self._limits)
+            self._authorized_as = token.header(), client
+        return self._authorized_as[1]
 
     def _send(self, client: Client, name: str, asked: dict[str, str]) -> requests.Response:
         if ENDPOINTS[name].post:

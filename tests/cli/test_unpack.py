@@ -11,8 +11,10 @@ def test_cases_are_unpacked_and_indexed(call, chain, tmp_path):
     with zipfile.ZipFile(tmp_path / "case-100010.zip", "w") as archive:
         for path in folder.iterdir():
             archive.write(path, f"case-100010/omi/incomingdir/case-100010/STANDARD_TORSO/BONE_TORSO/{path.name}")
+    (tmp_path / "case-100011.zip").write_bytes(b"<html>Sign in</html>")
     packed = call("index", f"nmdid:{tmp_path}", "-o", tmp_path / "packed.parquet", "--json")
     assert "packed_files" in {finding["code"] for finding in packed.document["findings"]}
+    assert "case-100011.zip" in (tmp_path / "packed.report.csv").read_text()
     answer = call("unpack", tmp_path / "case-100010.zip", "--to", tmp_path / "out", "--json")
     assert answer.document == {"folders": [str(tmp_path / "out" / "case-100010")]}
     assert "nmdid:" in call("unpack", tmp_path / "case-100010.zip", "--to", tmp_path / "out").out

@@ -108,3 +108,17 @@ def test_references_of_real_objects_as_pydicom_finds_them(realdata, place, serie
     assert list(tags.series) == expected
     assert (tags.sop_instance, tags.sop_class) == (dataset.SOPInstanceUID, dataset.SOPClassUID)
     assert [name.casefold() for name in tags.names] == [name.casefold() for name in names]
+
+
+def test_series_in_other_sequences_are_no_references():
+    rows = [
+        ("(0008,1115)", ""),
+        (">(0008,114A)", ""),
+        (">>(0008,1155)", "1.9"),
+        (">(0020,000E)", "1.2.1"),
+        ("(0008,1250)", ""),  # RelatedSeriesSequence
+        (">(0020,000E)", "1.2.2"),
+        ("(0020,000E)", "1.2.3"),
+    ]
+    tags = read_tags({"element": element, "name": "", "data": data} for element, data in rows)
+    assert tags.series == ("1.2.1",)

@@ -78,10 +78,19 @@ def test_links_encrypted_and_repeated_members(tmp_path, write_slice):
     assert problem.finding.message == "it is encrypted"
 
 
-def test_a_bomb_costs_its_beginning(tmp_path):
-    archive = pack(tmp_path / "x.zip", {"bomb": bytes(300 << 20)})
-    (problem,) = read_zipped(archive)
+def test_a_bomb_costs_its_beginning(tmp_path, monkeypatch):
+    monkeypatch.setattr("medimagenet.sources.zipped._WHOLE", 4 << 20)
+    taken = []
+    read = zipfile.ZipExtFile.read
+
+    def count(stream, size=-1):
+        taken.append(size)
+        return read(stream, size)
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", count)
+    (problem,) = read_zipped(pack(tmp_path / "x.zip", {"bomb": bytes(8 << 20)}))
     assert problem.finding.code == "not_dicom"
+    assert taken == [256 << 10]
 
 
 @pytest.mark.parametrize("damage", [slice(0, 200), slice(0, 0), slice(100, None)])
