@@ -8,7 +8,7 @@ plugins (JPEG, JPEG-LS, JPEG 2000, RLE, big endian, deflated).
 import os
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from typing import Any
@@ -47,14 +47,15 @@ def value_dtype(frames: Sequence[Frame], modality: str | None) -> np.dtype[Any]:
 
 
 def read_values(
-    frames: Sequence[Frame], dtype: DTypeLike, *, factor: float = 1.0, jobs: int | None = None
+    frames: Sequence[Frame], dtype: DTypeLike, *, factors: Mapping[int, float] | None = None, jobs: int | None = None
 ) -> NDArray[Any]:
     """The values of slices in the order given, (Z, Y, X).
 
     Parameters
     ----------
     dtype : as `value_dtype` gives it; int16 becomes float32 where a value does not fit
-    factor : what rescaled values are multiplied by (PET); the products are float64 until the last rounding
+    factors : what rescaled values are multiplied by (PET), by ``id(frame.header)``; 1 where None. The products are
+        float64 until the last rounding
     jobs : threads; the number of CPUs where None
 
     Raises
@@ -67,8 +68,8 @@ def read_values(
     instances: dict[int, Planes] = defaultdict(list)
     for frame, out in zip(frames, volume, strict=True):
         instances[id(frame.header)].append((frame, out))
-    if not _fill_all(list(instances.values()), factor, jobs if volume.nbytes > SMALL_BYTES else 1):
-        return read_values(frames, np.float32, factor=factor, jobs=jobs)
+    if not _fill_all(list(instances.values()), factors or {}, jobs if volume.nbytes > SMALL_BYTES else 1):
+        return read_values(frames, np.float32, factors=factors, jobs=jobs)
     return volume
 
 
@@ -85,18 +86,18 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _fill_all(instances: list[Planes], factor: float, jobs: int | None) -> bool:
+def _fill_all(instances: list[Planes], factors: Mapping[int, float], jobs: int | None) -> bool:
     jobs = min(jobs or cpu_count(), len(instances))
     if jobs < 2:
-        return _fill_batch(instances, factor)
+        return _fill_batch(instances, factors)
     size = -(-len(instances) // (jobs * _BATCHES))
     batches = [instances[start : start + size] for start in range(0, len(instances), size)]
     with ThreadPoolExecutor(jobs) as pool:
-        return all(pool.map(lambda batch: _fill_batch(batch, factor), batches))
+        return all(pool.map(lambda batch: _fill_batch(batch, factors), batches))
 
 
-def _fill_batch(instances: list[Planes], factor: float) -> bool:
-    return all(_fill_instance(planes, factor) for planes in instances)
+def _fill_batch(instances: list[Planes], factors: Mapping[int, float]) -> bool:
+    return all(_fill_instance(planes, factors.get(id(planes[0][0].header), 1.0)) for planes in instances)
 
 
 def _fill_instance(planes: Planes, factor: float) -> bool:

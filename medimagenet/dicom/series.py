@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 
@@ -19,9 +19,7 @@ from .layout import Layout, layout_of
 from .pixels import is_lossy, stored_dtype
 from .repair import FIXES, Repair, apply_repair, plan_repair, provenance
 from .split import Part
-from .suv import pet_scale
-
-Pet = Literal["suv", "bqml"]
+from .suv import KINDS, Pet, pet_scale
 
 
 def read_series(
@@ -32,7 +30,9 @@ def read_series(
     Parameters
     ----------
     files : the files of one series, in any order, a folder that holds one series of images, or a DICOMDIR of one
-    pet : PET as body-weight SUV in g/ml, or as activity concentration in Bq/ml
+    pet : PET as SUV by body weight ("suv" or "suvbw"), by lean body mass of Janmahasatian ("suvlbm") or of James
+        ("suvlbm_james"), by ideal body weight ("suvibw"), in g/ml, by body surface ("suvbsa") in cm2/ml, or as activity
+        concentration ("bqml") in Bq/ml
     fix : codes of findings that are repaired instead of refused: a ``"gantry_tilt"`` by resampling to a straight
         stack, ``"missing_slices"`` (up to three in a row) by interpolation; see `repair`. The volume then has the
         finding `tilt_resampled` or `slices_interpolated`, and ``metadata["repairs"]`` says what was done
@@ -98,8 +98,8 @@ def read_volumes(
 
 
 def _layout(files: Path | Sequence[Path], pet: Pet, fix: Collection[str]) -> Layout:
-    if pet not in ("suv", "bqml"):
-        raise ValueError(f"pet must be 'suv' or 'bqml', got {pet!r}")
+    if pet not in KINDS:
+        raise ValueError(f"pet must be one of {', '.join(KINDS)}, got {pet!r}")
     if not set(fix) <= set(FIXES):
         raise ValueError(f"fix takes {', '.join(FIXES)}, got {', '.join(map(repr, fix))}")
     headers = _one_series(_image_headers(files))
@@ -150,11 +150,12 @@ def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volu
     headers = list({id(frame.header): frame.header for frame in frames}.values())
     modality = headers[0].values.get("Modality")
     unit = "HU" if modality == "CT" else None
-    factor = 1.0
+    factors = None
     if modality == "PT":
-        scale = pet_scale(headers, to_suv=pet == "suv")
-        unit, factor = scale.unit, scale.factor
-    array = read_values(frames, value_dtype(frames, modality), factor=factor, jobs=jobs)
+        scale = pet_scale(headers, pet)
+        unit = scale.unit
+        factors = {id(header): factor for header, factor in zip(headers, scale.factors, strict=True)}
+    array = read_values(frames, value_dtype(frames, modality), factors=factors, jobs=jobs)
     metadata = keyword_values(headers[0].elements, METADATA)
     if part.axis is not None:
         array = array.reshape(len(part.channels), -1, *array.shape[1:])

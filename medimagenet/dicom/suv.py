@@ -1,188 +1,135 @@
-"""PET values to body-weight SUV: the factor of a series, or the tag that is in the way.
+"""PET values to SUV: the factor of every slice of a series, or the tag that is in the way.
 
-SUVbw = activity concentration (Bq/ml) x body weight (g) / injected activity (Bq) decayed to the time that the images
-are decay-corrected to. The rules are those of the QIBA vendor-neutral pseudo-code and of the IBSI: Decay Correction
-START refers to the start of the series, unless Series Time is later than the earliest acquisition (the series was
-written anew); ADMIN refers to the injection, and nothing is decayed any more.
+SUV = activity concentration (Bq/ml) x size of the body / injected activity (Bq) decayed to the time that the values
+are corrected to. The rules are those of the QIBA vendor-neutral pseudo-code and of the IBSI; sizes of the body are in
+`body`, times in `pet_times`. Decay Correction ADMIN refers to the injection, and nothing is decayed any more.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
-from ..errors import DicomError
-from ..findings import Finding
-from .elements import Elements
-from .header import TEXT, ImageHeader, item_values, keyword_values, private_row
+from .body import SIZES, body_size
+from .header import ImageHeader, item_values, keyword_values, private_row
+from .pet_times import elapsed_seconds
+from .pet_values import PET, TRACER, TRACERS, is_positive, not_computable, positive_number
 
-UNIT_SUV = "SUVbw g/ml"
+Pet = Literal["suv", "suvbw", "suvlbm", "suvlbm_james", "suvibw", "suvbsa", "bqml"]
+"""What PET is decoded to: SUV by body weight ("suv", "suvbw"), by lean body mass of Janmahasatian or of James, by
+ideal body weight or by body surface; or activity concentration."""
+KINDS: tuple[str, ...] = get_args(Pet)
+
 UNIT_ACTIVITY = "Bq/ml"
-
-DAY = timedelta(days=1)
-LONGEST_HALF_LIVES = 20.0  # between injection and scan: beyond it nothing is left to image, the times must be wrong
-
-PET: Mapping[int, tuple[str, str]] = {
-    0x00080021: ("SeriesDate", TEXT),
-    0x00080031: ("SeriesTime", TEXT),
-    0x00101030: ("PatientWeight", TEXT),
-    0x00280051: ("CorrectedImage", TEXT),
-    0x00541001: ("Units", TEXT),
-    0x00541006: ("SUVType", TEXT),
-    0x00541102: ("DecayCorrection", TEXT),
-}
-TRACER: Mapping[int, tuple[str, str]] = {
-    0x00181072: ("RadiopharmaceuticalStartTime", TEXT),
-    0x00181074: ("RadionuclideTotalDose", TEXT),
-    0x00181075: ("RadionuclideHalfLife", TEXT),
-    0x00181078: ("RadiopharmaceuticalStartDateTime", TEXT),
-}
-_TRACERS = 0x00540016
-_TAGS = {keyword: tag for table in (PET, TRACER) for tag, (keyword, _) in table.items()} | {
-    "AcquisitionTime": 0x00080032
-}
+LEAST_DOSE_BQ = 1e4  # less makes no image: the number is not in Bq
 _PHILIPS, _PHILIPS_CREATOR, _PHILIPS_SUV, _PHILIPS_ACTIVITY = 0x7053, "Philips PET Private Group", 0x00, 0x09
-_GE_CREATOR, _GE_SCAN = "GEMS_PETD_01", 0x0D
+_TYPES: Mapping[str, str] = {
+    "BW": "suvbw",
+    "LBMJANMA": "suvlbm",
+    "LBMJAMES128": "suvlbm_james",
+    "IBW": "suvibw",
+    "BSA": "suvbsa",
+}
+"""SUV Type (0054,1006) -> kind. LBM alone does not say whose formula it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class PetScale:
     """What rescaled PET values are multiplied by, and what they then are."""
 
-    factor: float
+    factors: tuple[float, ...]
+    """Per slice."""
     unit: str
 
+    @property
+    def factor(self) -> float:
+        """That of the first slice: of all, unless values are not decay-corrected."""
+        return self.factors[0]
 
-def pet_scale(headers: Sequence[ImageHeader], *, to_suv: bool) -> PetScale:
-    """The factor of a PET series.
+
+def pet_scale(headers: Sequence[ImageHeader], kind: str = "suv") -> PetScale:
+    """The factors of a PET series.
 
     Parameters
     ----------
-    headers : of all slices; everything but acquisition times is taken from the first
-    to_suv : SUVbw in g/ml, else activity concentration in Bq/ml
+    headers : of all slices; everything but times is taken from the first
+    kind : one of `KINDS`
 
     Raises
     ------
     DicomError
         The factor cannot be computed; the message and its finding `suv_not_computable` name the tag.
     """
-    elements = headers[0].elements
-    values = keyword_values(elements, PET)
+    values = keyword_values(headers[0].elements, PET)
     units = values.get("Units")
-    if units == "GML":
-        if not to_suv:
-            raise _not_computable("Units", "GML: the activity cannot be told from a SUV")
-        if values.get("SUVType", "BW") != "BW":
-            raise _not_computable("SUVType", f"{values['SUVType']!r}, not body weight (BW)")
-        return PetScale(1.0, UNIT_SUV)
-    if units == "CNTS":
-        suv, activity = (_private(elements, _PHILIPS, _PHILIPS_CREATOR, e) for e in (_PHILIPS_SUV, _PHILIPS_ACTIVITY))
-        if to_suv and _positive(suv):
-            return PetScale(float(suv or 0), UNIT_SUV)
-        if not _positive(activity):
-            raise _not_computable("Units", "CNTS, without a usable private factor (7053,1000) or (7053,1009)")
-        to_activity = float(activity or 0)
-    elif units == "BQML":
-        to_activity = 1.0
-    else:
-        raise _not_computable("Units", f"{units!r}; known are BQML, GML, and CNTS of Philips")
-    if not to_suv:
-        return PetScale(to_activity, UNIT_ACTIVITY)
-    return PetScale(to_activity * _suv_per_activity(headers, values), UNIT_SUV)
+    unit = UNIT_ACTIVITY if kind == "bqml" else SIZES[kind][1]
+    if units in ("GML", "CM2ML"):
+        return PetScale((_from_suv(units, kind, values),) * len(headers), unit)
+    if units in ("CNTS", "PROPCPS"):
+        return PetScale(_from_counts(headers, kind, values, units), unit)
+    if units != "BQML":
+        raise not_computable("Units", f"{units!r}; known are BQML, GML, CM2ML, and CNTS or PROPCPS of Philips")
+    return PetScale(_from_activity(headers, kind, values), unit)
 
 
-def _suv_per_activity(headers: Sequence[ImageHeader], values: Mapping[str, Any]) -> float:
+def _from_suv(units: str, kind: str, values: Mapping[str, Any]) -> float:
+    """Values that are SUV: those of another kind have another size of the body in them."""
+    if kind == "bqml":
+        raise not_computable("Units", f"{units}: the activity cannot be told from a SUV")
+    stated = values.get("SUVType", "BSA" if units == "CM2ML" else "BW")
+    present = _TYPES.get(stated)
+    if present is None or (present == "suvbsa") != (units == "CM2ML"):
+        known = ", ".join(_TYPES)
+        raise not_computable("SUVType", f"{stated!r}, which does not say by what the values were divided ({known} do)")
+    if SIZES[present] == SIZES[kind]:
+        return 1.0
+    return body_size(kind, values) / body_size(present, values)
+
+
+def _from_counts(headers: Sequence[ImageHeader], kind: str, values: Mapping[str, Any], units: str) -> tuple[float, ...]:
+    """Values that are counts mean something by the factors in the private data of Philips alone."""
+    suv, activity = ([_private(header, element) for header in headers] for element in (_PHILIPS_SUV, _PHILIPS_ACTIVITY))
+    if kind != "bqml" and all(map(is_positive, suv)):
+        ratio = 1.0 if SIZES[kind] == SIZES["suv"] else body_size(kind, values) / body_size("suv", values)
+        return tuple(float(text or 0) * ratio for text in suv)
+    if not all(map(is_positive, activity)):
+        raise not_computable("Units", f"{units}, without a usable private factor (7053,1000) or (7053,1009)")
+    per_activity = _from_activity(headers, kind, values)
+    return tuple(float(text or 0) * factor for text, factor in zip(activity, per_activity, strict=True))
+
+
+def _from_activity(headers: Sequence[ImageHeader], kind: str, values: Mapping[str, Any]) -> tuple[float, ...]:
+    if kind == "bqml":
+        return (1.0,) * len(headers)
     elements = headers[0].elements
-    tracers = elements.items(elements.fields().get(_TRACERS))
+    tracers = elements.items(elements.fields().get(TRACERS))
     if not tracers:
-        raise _not_computable("RadiopharmaceuticalInformationSequence", "absent", tag=_TRACERS)
+        raise not_computable("RadiopharmaceuticalInformationSequence", "absent")
     tracer = item_values(elements, TRACER, tracers[0])
-    corrections = values.get("CorrectedImage", [])
-    absent = {"ATTN", "DECY"} - set([corrections] if isinstance(corrections, str) else corrections)
     correction = values.get("DecayCorrection")
-    if absent:
-        raise _not_computable("CorrectedImage", f"without {' and '.join(sorted(absent))}")
-    if correction not in ("START", "ADMIN"):
-        raise _not_computable("DecayCorrection", f"{correction!r}; usable are START and ADMIN")
-    weight_g = _number("PatientWeight", values) * 1000.0
-    dose = _number("RadionuclideTotalDose", tracer)
+    _check_corrections(values, correction)
+    size = body_size(kind, values)
+    dose = positive_number("RadionuclideTotalDose", tracer)
+    if dose < LEAST_DOSE_BQ:
+        raise not_computable("RadionuclideTotalDose", f"{tracer['RadionuclideTotalDose']!r}, which is not in Bq")
     if correction == "ADMIN":
-        return weight_g / dose
-    half_life = _number("RadionuclideHalfLife", tracer)
-    elapsed_s = _decay_time(headers, values, tracer).total_seconds()
-    if elapsed_s > LONGEST_HALF_LIVES * half_life:
-        hours = elapsed_s / 3600
-        raise _not_computable("RadiopharmaceuticalStartTime", f"{hours:.1f} hours before the scan")
-    return weight_g / (dose * 2.0 ** (-elapsed_s / half_life))
+        return (size / dose,) * len(headers)
+    half_life = positive_number("RadionuclideHalfLife", tracer)
+    elapsed = elapsed_seconds(headers, values, tracer, half_life)
+    return tuple(size / (dose * 2.0 ** (-seconds / half_life)) for seconds in elapsed)
 
 
-def _decay_time(headers: Sequence[ImageHeader], values: Mapping[str, Any], tracer: Mapping[str, Any]) -> timedelta:
-    """From the injection to the time that the images are corrected to."""
-    reference = _reference_time(headers, values)
-    stamp = tracer.get("RadiopharmaceuticalStartDateTime")
-    if stamp is not None:
-        started = _moment(stamp[:8], stamp[8:], "RadiopharmaceuticalStartDateTime")
-    else:
-        time = tracer.get("RadiopharmaceuticalStartTime")
-        if time is None:
-            raise _not_computable("RadiopharmaceuticalStartTime", "absent")
-        started = _moment(reference.strftime("%Y%m%d"), time, "RadiopharmaceuticalStartTime")
-        if started > reference:
-            started -= DAY  # injected before midnight
-    if not started <= reference:
-        raise _not_computable("RadiopharmaceuticalStartDateTime", f"{started - reference} after the scan")
-    return reference - started
+def _check_corrections(values: Mapping[str, Any], correction: str | None) -> None:
+    """Whether the values are an activity, and the two statements about decay agree."""
+    given = values.get("CorrectedImage", [])
+    corrections = {given} if isinstance(given, str) else set(given)
+    absent = {"ATTN", "DECY"} - corrections if correction != "NONE" else {"ATTN"} - corrections
+    if absent:
+        raise not_computable("CorrectedImage", f"without {' and '.join(sorted(absent))}")
+    if correction == "NONE" and "DECY" in corrections:
+        raise not_computable("DecayCorrection", "'NONE', though CorrectedImage (0028,0051) has DECY")
+    if correction not in ("START", "ADMIN", "NONE"):
+        raise not_computable("DecayCorrection", f"{correction!r}; usable are START, ADMIN and NONE")
 
 
-def _reference_time(headers: Sequence[ImageHeader], values: Mapping[str, Any]) -> datetime:
-    """The start of the series; the scan time that GE keeps, or the earliest acquisition, where that came before."""
-    date = values.get("SeriesDate") or headers[0].values.get("AcquisitionDate") or "20000101"  # only intervals matter
-    acquired = [
-        _moment(h.values.get("AcquisitionDate", date), h.values["AcquisitionTime"], "AcquisitionTime")
-        for h in headers
-        if "AcquisitionTime" in h.values
-    ]
-    series = _moment(date, values["SeriesTime"], "SeriesTime") if "SeriesTime" in values else None
-    if series is not None and (not acquired or series <= min(acquired)):
-        return series
-    scan = _private(headers[0].elements, 0x0009, _GE_CREATOR, _GE_SCAN)
-    if scan is not None:
-        return _moment(scan[:8], scan[8:], "SeriesTime")
-    if not acquired:
-        raise _not_computable("SeriesTime", "absent, as is AcquisitionTime (0008,0032)")
-    return min(acquired)
-
-
-def _private(elements: Elements, group: int, creator: str, element: int) -> str | None:
-    return elements.text(private_row(elements, group, creator, element))
-
-
-def _moment(date: str, time: str, keyword: str) -> datetime:
-    """A date (DA) and a time (TM, fraction optional), with what follows in a date-time (DT) ignored."""
-    digits = time.replace(":", "").split("+")[0].split("-")[0]
-    whole, _, fraction = digits.partition(".")
-    try:
-        moment = datetime.strptime(date.replace(".", "") + whole.ljust(6, "0")[:6], "%Y%m%d%H%M%S")
-        return moment + timedelta(seconds=float(f"0.{fraction or 0}"))
-    except ValueError as error:
-        raise _not_computable(keyword, f"{date} {time}, not a date and a time") from error
-
-
-def _number(keyword: str, values: Mapping[str, Any]) -> float:
-    if not _positive(values.get(keyword)):
-        raise _not_computable(keyword, repr(values[keyword]) if keyword in values else "absent")
-    return float(values[keyword])
-
-
-def _positive(text: str | None) -> bool:
-    try:
-        return text is not None and 0.0 < float(text) < float("inf")
-    except ValueError:
-        return False
-
-
-def _not_computable(keyword: str, what: str, tag: int | None = None) -> DicomError:
-    number = _TAGS[keyword] if tag is None else tag
-    message = f"PET cannot be converted: {keyword} ({number >> 16:04X},{number & 0xFFFF:04X}) is {what}"
-    finding = Finding(code="suv_not_computable", message=message, numbers={"keyword": keyword})
-    return DicomError(message, [finding])
+def _private(header: ImageHeader, element: int) -> str | None:
+    return header.elements.text(private_row(header.elements, _PHILIPS, _PHILIPS_CREATOR, element))

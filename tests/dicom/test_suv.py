@@ -37,9 +37,9 @@ def pet(**changes):
 
 @pytest.fixture
 def scale(write_series):
-    def compute(*, to_suv=True, **changes):
+    def compute(*, kind="suv", **changes):
         folder = write_series(np.ones((2, 2, 2), dtype=np.uint16), "PT", pet(**changes))
-        return pet_scale([read_image_header(path) for path in sorted(folder.iterdir())], to_suv=to_suv)
+        return pet_scale([read_image_header(folder / name) for name in ("001.dcm", "000.dcm")], kind)
 
     return compute
 
@@ -61,7 +61,7 @@ def factor_after(seconds):
 )
 def test_body_weight_suv(scale, changes, seconds):
     result = scale(**changes)
-    assert result.factor == pytest.approx(factor_after(seconds), rel=1e-12)
+    assert result.factors == pytest.approx([factor_after(seconds)] * 2, rel=1e-12)
     assert result.unit == "SUVbw g/ml"
 
 
@@ -74,8 +74,8 @@ def philips(dataset):
 def test_counts_of_philips_use_its_private_factors(write_series):
     folder = write_series(np.ones((1, 2, 2), dtype=np.uint16), "PT", pet(Units="CNTS", PatientWeight=philips))
     headers = [read_image_header(path) for path in folder.iterdir()]
-    assert pet_scale(headers, to_suv=True).factor == 0.00025
-    assert pet_scale(headers, to_suv=False).factor == 1.5
+    assert pet_scale(headers).factor == 0.00025
+    assert pet_scale(headers, "bqml").factor == 1.5
 
 
 def test_ge_keeps_the_scan_time_of_a_series_written_anew(scale):
@@ -91,7 +91,7 @@ def test_units_that_need_no_factor(scale):
 
 
 def test_activity_needs_no_weight(scale):
-    result = scale(to_suv=False, PatientWeight=None)
+    result = scale(kind="bqml", PatientWeight=None)
     assert (result.factor, result.unit) == (1.0, "Bq/ml")
 
 
@@ -107,7 +107,13 @@ def test_activity_needs_no_weight(scale):
         ({"RadiopharmaceuticalStartDateTime": "20190101120000"}, "hours before the scan"),
         ({"RadiopharmaceuticalInformationSequence": None}, "(0054,0016) is absent"),
         ({"CorrectedImage": ["DECY"]}, "CorrectedImage (0028,0051) is without ATTN"),
-        ({"DecayCorrection": "NONE"}, "DecayCorrection (0054,1102) is 'NONE'"),
+        ({"DecayCorrection": "NONE"}, "DecayCorrection (0054,1102) is 'NONE', though CorrectedImage"),
+        ({"DecayCorrection": "SCAN"}, "DecayCorrection (0054,1102) is 'SCAN'"),
+        ({"DecayCorrection": "NONE", "CorrectedImage": "ATTN"}, "ActualFrameDuration (0018,1242) is absent"),
+        ({"RadionuclideTotalDose": 370}, "RadionuclideTotalDose (0018,1074) is '370.0', which is not in Bq"),
+        ({"RadiopharmaceuticalStartDateTime": "20200228221400"}, "RadiopharmaceuticalStartTime (0018,1072) is 231500"),
+        ({"Units": "PROPCPS"}, "Units (0054,1001) is PROPCPS, without a usable private factor"),
+        ({"Units": "CM2ML", "SUVType": "BW"}, "SUVType (0054,1006) is 'BW'"),
         ({"SeriesTime": "noon"}, "SeriesTime (0008,0031)"),
         ({"Units": "CNTS"}, "Units (0054,1001) is CNTS"),
         ({"Units": "CPS"}, "Units (0054,1001) is 'CPS'"),
@@ -124,8 +130,87 @@ def test_no_number_where_a_value_is_in_the_way(scale, changes, tag):
     assert [finding.code for finding in caught.value.findings] == ["suv_not_computable"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({"DecayCorrectionDateTime": "20200229002000"}, 3900),
+        ({"RadiopharmaceuticalStartDateTime": "20200228231530"}, 3570),  # agrees with the time to the minute
+        ({"SeriesTime": "001400", "AcquisitionDate": None, "AcquisitionTime": "001400"}, 3540),
+    ],
+)
+def test_moments(scale, changes, seconds):
+    assert scale(**changes).factor == pytest.approx(factor_after(seconds), rel=1e-12)
+
+
+def test_a_scan_over_midnight_whose_slices_have_no_date(scale):
+    changes = {"SeriesTime": "235900", "AcquisitionDate": None, "AcquisitionTime": "000500"}
+    result = scale(**changes, RadiopharmaceuticalStartTime="225900")
+    assert result.factor == pytest.approx(factor_after(3600), rel=1e-12)
+
+
+def test_the_injection_that_ge_keeps(scale):
+    def ge(dataset):
+        block = dataset.private_block(0x0009, "GEMS_PETD_01", create=True)
+        block.add_new(0x3B, "DT", "20200228234500.00")
+
+    result = scale(RadiopharmaceuticalStartTime=None, Manufacturer=ge)
+    assert result.factor == pytest.approx(factor_after(1800), rel=1e-12)
+
+
+def test_without_decay_correction_each_frame_has_its_own_factor(scale):
+    duration_s = 1200.0
+    result = scale(DecayCorrection="NONE", CorrectedImage=["ATTN"], ActualFrameDuration=1000 * duration_s)
+    time = np.linspace(0, duration_s, 200_001)
+    mean = np.trapezoid(2 ** (-time / HALF_LIFE), time) / duration_s  # of the activity over the frame, by quadrature
+    expected = [factor_after(3600 + 60 * k) / mean for k in (0, 1)]
+    assert result.factors == pytest.approx(expected, rel=1e-9)
+
+
+KINDS = ("suvbw", "suvlbm", "suvlbm_james", "suvibw", "suvbsa")
+BODIES = {  # weight kg, height m, sex -> sizes by hand, g or cm2
+    ("71.0", "1.63", "M"): dict(zip(KINDS, (71000, 52856, 53814, 59660, 17660), strict=True)),
+    ("60.0", "1.70", "F"): dict(zip(KINDS, (60000, 40171, 45764, 61880, 16949), strict=True)),
+}
+
+
+@pytest.mark.parametrize("body", BODIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_of_the_body(scale, body, kind):
+    weight, height, sex = body
+    changes = {"PatientWeight": weight, "PatientSize": height, "PatientSex": sex, "DecayCorrection": "ADMIN"}
+    result = scale(kind=kind, **changes)
+    assert result.factor == pytest.approx(BODIES[body][kind] / DOSE, rel=2e-4)
+    assert result.unit.startswith("SUV" + kind[3:6].rstrip("_"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "present", "changes"),
+    [("suvlbm", "suvbw", {"Units": "GML"}), ("suvbw", "suvbsa", {"Units": "CM2ML", "SUVType": "BSA"})],
+)
+def test_a_suv_of_one_kind_becomes_another(scale, kind, present, changes):
+    sizes = BODIES["71.0", "1.63", "M"]
+    result = scale(kind=kind, PatientWeight="71.0", PatientSize="1.63", PatientSex="M", **changes)
+    assert result.factor == pytest.approx(sizes[kind] / sizes[present], rel=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "tag"),
+    [
+        ({"PatientSex": None}, "PatientSex (0010,0040) is absent"),
+        ({"PatientSex": "O"}, "PatientSex (0010,0040) is 'O'"),
+        ({"PatientSize": None}, "PatientSize (0010,1020) is absent"),
+        ({"PatientSize": "163"}, "PatientSize (0010,1020) is '163'"),
+    ],
+)
+def test_sizes_that_cannot_be_told(scale, changes, tag):
+    body = {"PatientSize": "1.63", "PatientSex": "M"} | changes
+    with pytest.raises(DicomError) as caught:
+        scale(kind="suvlbm", **{keyword: value for keyword, value in body.items() if value is not None})
+    assert tag in str(caught.value)
+
+
 @pytest.mark.realdata
 def test_the_factor_of_a_real_series(realdata):
     folder = realdata / "sts_raw" / "STS_001" / "FDG_PET" / "image"
     headers = [read_image_header(path) for path in sorted(folder.iterdir())]
-    assert pet_scale(headers, to_suv=True).factor == pytest.approx(2.429030e-4, rel=1e-6)
+    assert pet_scale(headers).factor == pytest.approx(2.429030e-4, rel=1e-6)
