@@ -79,6 +79,8 @@ def command(
         opened = options.open_indexes(indexes, public=public)
         found = (opened if listed is None else select_series(opened, listed)).search(**filters)
         answer = None if sql is None else found.sql(sql)
+    if parquet is not None or form is Form.CSV:
+        _note_agreements(found)
     if parquet is not None:
         found.write(parquet)
         write_note(f"{plural(len(found), 'series')} in {parquet}")
@@ -93,6 +95,13 @@ def command(
             write_line(f"{len(rows)} of {answer.num_rows} rows (--limit shows more)")
     elif parquet is manifest is plot is None or form is not Form.TABLE:
         _list(form, found, limit)
+
+
+def _note_agreements(found: Index) -> None:
+    """Say on stderr that what is about to leave the index is bound: a file is easily passed on."""
+    query = "SELECT agreement, count(*) FROM series WHERE agreement IS NOT NULL GROUP BY 1 ORDER BY 1"
+    for address, count in found.fetch(query):
+        write_note(f"{plural(count, 'series')} bound by {address}: what is written is for those who have signed it")
 
 
 def _write_manifest(found: Index, path: Path) -> int:

@@ -14,23 +14,32 @@ if TYPE_CHECKING:
     from .base import Source as Source
     from .folder import Folder as Folder
     from .folder import FolderScan as FolderScan
+    from .nmdid import Nmdid as Nmdid
+    from .tcia import Tcia as Tcia
+    from .tcia_nbia import Nbia as Nbia
 
 _HOMES = {
     "Folder": "folder",
     "FolderScan": "folder",
+    "Nbia": "tcia_nbia",
+    "Nmdid": "nmdid",
     "RemoteFile": "base",
     "RemoteSource": "base",
     "SeriesRecord": "base",
     "Source": "base",
+    "Tcia": "tcia",
 }
 
 __all__ = [
     "Folder",
     "FolderScan",
+    "Nbia",
+    "Nmdid",
     "RemoteFile",
     "RemoteSource",
     "SeriesRecord",
     "Source",
+    "Tcia",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -22,6 +22,8 @@ def test_cases_are_unpacked_and_indexed(call, chain, tmp_path):
     assert "packed_files" not in {finding["code"] for finding in found.document["findings"]}
     rows = call("search", tmp_path / "x.parquet", "--json").document["series"]
     assert {row["agreement"] for row in rows} == {NMDID.address}
+    assert NMDID.address in call("search", tmp_path / "x.parquet", "--parquet", tmp_path / "y.parquet").err
+    assert call("search", tmp_path / "x.parquet", "--manifest", tmp_path / "y.tcia").code == 2
     assert sum(row["n_instances"] for row in rows) == len(list(folder.iterdir()))
 
 
