@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import DicomError
+from ..findings import Finding
 from ..kernels._jit import kernel
 from .elements import read_dataset
 from .frames import Frame
@@ -155,7 +156,7 @@ def _check_shape(header: ImageHeader, stored: NDArray[Any]) -> None:
 
 def _read_native(descriptor: int, header: ImageHeader, start: int, out: NDArray[Any]) -> None:
     if header.pixel_length < start + out.nbytes:
-        raise DicomError(
+        raise _cut(
             f"{header.name} has {max(header.pixel_length, 0)} bytes of PixelData (7FE0,0010), its {out.shape[0]} x "
             f"{out.shape[1]} pixels need {start + out.nbytes}"
         )
@@ -164,8 +165,12 @@ def _read_native(descriptor: int, header: ImageHeader, start: int, out: NDArray[
     while done < out.nbytes:
         count = os.preadv(descriptor, [target[done:]], (header.pixel_offset or 0) + start + done)
         if not count:
-            raise DicomError(f"{header.name} is cut short: {done} of {out.nbytes} bytes of pixels are there")
+            raise _cut(f"{header.name} is cut short: {done} of {out.nbytes} bytes of pixels are there")
         done += count
+
+
+def _cut(message: str) -> DicomError:
+    return DicomError(message, [Finding(code="truncated_file", message=message)])
 
 
 def _convert(stored: NDArray[Any], frame: Frame, unused: int, factor: float, out: NDArray[Any]) -> bool:

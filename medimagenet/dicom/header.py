@@ -61,6 +61,7 @@ IMAGE: Mapping[int, tuple[str, str]] = {
     0x00280100: ("BitsAllocated", WHOLE),
     0x00280101: ("BitsStored", WHOLE),
     0x00280103: ("PixelRepresentation", WHOLE),
+    0x00280120: ("PixelPaddingValue", WHOLE),
     0x00281052: ("RescaleIntercept", TEXT),
     0x00281053: ("RescaleSlope", TEXT),
     0x00282110: ("LossyImageCompression", TEXT),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydicom.pixels import get_decoder
 
 from ..errors import DicomError
+from ..findings import Finding
 from .elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from .header import ImageHeader
 
@@ -65,6 +66,16 @@ def is_lossy(header: ImageHeader) -> bool:
     return header.values.get("LossyImageCompression") == "01" or header.transfer_syntax in LOSSY
 
 
+def padding_value(header: ImageHeader, rescale: Rescale) -> float | None:
+    """What Pixel Padding Value (0028,0120), which stands for no measurement, is after the rescale; None: not stated."""
+    stored = header.values.get("PixelPaddingValue")
+    if stored is None:
+        return None
+    bits = 8 * stored_dtype(header).itemsize
+    is_negative = header.values.get("PixelRepresentation") == 1 and stored >= 1 << (bits - 1)
+    return float((stored - (1 << bits) if is_negative else stored) * rescale.slope + rescale.intercept)
+
+
 def stored_dtype(header: ImageHeader) -> np.dtype[Any]:
     """The type of stored values, by BitsAllocated (0028,0100) and PixelRepresentation (0028,0103).
 
@@ -93,7 +104,8 @@ def decode_frames(dataset: pydicom.Dataset, name: str) -> NDArray[Any]:
         There are no pixels, or no decoder reads them.
     """
     if "PixelData" not in dataset:
-        raise DicomError(f"{name} has no PixelData (7FE0,0010)")
+        message = f"{name} has no PixelData (7FE0,0010)"
+        raise DicomError(message, [Finding(code="no_pixel_data", message=message)])
     syntax = dataset.file_meta.get("TransferSyntaxUID")
     try:
         if syntax is None:
@@ -101,8 +113,17 @@ def decode_frames(dataset: pydicom.Dataset, name: str) -> NDArray[Any]:
             dataset.file_meta.TransferSyntaxUID = syntax
         array, _ = get_decoder(syntax).as_array(dataset, raw=True)
     except Exception as error:  # each decoder raises its own
-        raise DicomError(f"{name}: pixels of transfer syntax {syntax} cannot be decoded: {error}") from error
+        message = f"{name}: pixels of transfer syntax {_named(syntax)} cannot be decoded: {error}"
+        raise DicomError(
+            message, [Finding(code="not_decodable", message=message, numbers={"syntax": str(syntax)})]
+        ) from error
     return array
+
+
+def _named(syntax: str | None) -> str:
+    """A transfer syntax by its name and UID."""
+    name = pydicom.uid.UID(syntax).name if syntax else "none"
+    return name if name == syntax else f"{name} ({syntax})"
 
 
 def _syntax_of(implicit: bool | None, little: bool | None) -> str:

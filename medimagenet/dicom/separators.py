@@ -19,6 +19,7 @@ SEPARATORS: Mapping[int, tuple[str, str]] = {
     0x00181210: ("ConvolutionKernel", TEXT),
     0x00189087: ("DiffusionBValue", DOUBLES),
     0x00189089: ("DiffusionGradientOrientation", DOUBLES),
+    0x00200011: ("SeriesNumber", TEXT),
     0x00200012: ("AcquisitionNumber", TEXT),
     0x00200013: ("InstanceNumber", TEXT),
     0x00200100: ("TemporalPositionIdentifier", TEXT),

@@ -16,7 +16,7 @@ from .decode import read_values, value_dtype
 from .frames import Frame
 from .header import METADATA, ImageHeader, Known, keyword_values, read_image_header
 from .layout import Layout, layout_of
-from .pixels import is_lossy, stored_dtype
+from .pixels import is_lossy, padding_value, stored_dtype
 from .repair import FIXES, Repair, apply_repair, plan_repair, provenance
 from .split import Part
 from .suv import KINDS, Pet, pet_scale
@@ -43,7 +43,8 @@ def read_series(
     volume : (Z, Y, X), or (C, Z, Y, X) of a series with several slices at every place
         CT: int16 HU where slope, intercept and range allow it, else float32. MR and others: as stored, rescaled
         where a slope is given. PET: float32. Its findings are those of the stack and of the pixels. What channels are
-        is in its metadata: ``"channels": {"axis": "EchoTime", "values": [4.6, 9.2]}``.
+        is in its metadata: ``"channels": {"axis": "EchoTime", "values": [4.6, 9.2]}``; so is the ``"padding_value"``
+        that stands for no measurement, where the header states one. Voxels that have it keep it.
 
     Raises
     ------
@@ -160,6 +161,9 @@ def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volu
     if part.axis is not None:
         array = array.reshape(len(part.channels), -1, *array.shape[1:])
         metadata["channels"] = {"axis": part.axis, "values": list(part.values)}
+    padding = padding_value(headers[0], frames[0].rescale)
+    if padding is not None and modality != "PT":
+        metadata["padding_value"] = padding
     findings = (*part.findings, *_pixel_findings(frames, headers, modality))
     return Volume(array, cast(Grid, part.grid), unit, MappingProxyType(metadata), findings)
 
@@ -195,7 +199,8 @@ def _images_of(folder: Path) -> Iterator[ImageHeader]:
 def _image_header(path: Path, known: Known | None = None) -> ImageHeader:
     header = read_image_header(path, known)
     if "Rows" not in header.values:
-        raise DicomError(f"{path.name} is not an image: it has no Rows (0028,0010)")
+        message = f"{path.name} is not an image: it has no Rows (0028,0010)"
+        raise DicomError(message, [Finding(code="no_pixel_data", message=message)])
     return header
 
 

@@ -153,20 +153,27 @@ def _is_placed(plane: SlicePlane) -> bool:
 
 def _apart(members: Sequence[int], planes: Sequence[SlicePlane], table: Sequence[Values]) -> list[Part]:
     """Slices that share places as the channels of a volume, or as several volumes; empty where nothing parts them."""
+    series = _by_extent("SeriesNumber", members, planes, table)
+    if series:  # another series that was given the same UID, and no channel of this one
+        return series
     places = _places(members, planes)
     n_places = int(places.max()) + 1
     if len(members) % n_places == 0 and np.ptp(np.bincount(places)) == 0:
         found = _by_kind(table, places, n_places) or _by_order(table, places, n_places)
         if found is not None:
             return _channels(members, planes, *found)
-    for key in KINDS:
-        groups: dict[str, list[int]] = defaultdict(list)
-        for index, row in enumerate(table):
-            groups[_key(row.get(key))].append(index)
-        parts = _volumes(members, planes, groups.values())
-        if len(groups) > 1 and all(len(group) > 1 for group in groups.values()) and all(part.grid for part in parts):
-            return parts
-    return []
+    return next((parts for key in KINDS if (parts := _by_extent(key, members, planes, table))), [])
+
+
+def _by_extent(key: str, members: Sequence[int], planes: Sequence[SlicePlane], table: Sequence[Values]) -> list[Part]:
+    """A volume per value of a keyword, each with places of its own; empty where that gives no even stacks."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(table):
+        groups[_key(row.get(key))].append(index)
+    if len(groups) < 2 or min(map(len, groups.values())) < 2:
+        return []
+    parts = _volumes(members, planes, groups.values())
+    return parts if all(part.grid for part in parts) else []
 
 
 def _volumes(members: Sequence[int], planes: Sequence[SlicePlane], groups: Iterable[list[int]]) -> list[Part]:

@@ -127,3 +127,9 @@ def test_a_sound_stack_asks_for_nothing():
     result = split_slices(stack_of(4), refuse)
     assert (result.findings, result.order) == ((), (0, 1, 2, 3))
     np.testing.assert_array_equal(result.grid.spacing, (0.75, 0.5, 3.0))
+
+
+def test_series_numbers_are_volumes_and_no_channels():
+    result = split([(plane, {"SeriesNumber": number}) for number in (5, 6) for plane in stack_of(3)])
+    assert [part.axis for part in result.parts] == [None, None]
+    assert codes(result.findings) == ["duplicate_slices", "several_volumes"]
