@@ -68,8 +68,11 @@ def resample_labels(
             out[...] = value
         else:
             vote = _vote_parallel if parallel else _vote
-            tables = z.below, y.below, x.below.astype(np.uint32), z.weight, y.weight, x.weight
-            vote(labels, *tables, inside, value, out)
+            columns = slice(*x.inside)
+            order = np.argsort(x.below[columns], kind="stable")
+            first_of = np.searchsorted(x.below[columns][order], np.arange(labels.shape[2] + 1))
+            tables = z.below, y.below, x.below[columns].astype(np.uint32), order, first_of
+            vote(labels, *tables, z.weight, y.weight, x.weight[columns], inside, value, out)
     return out.view(source.dtype)
 
 
@@ -94,13 +97,21 @@ def _largest_share(
 
 
 @kernel
+def _share_of(label: Any, labels: Voxels, shares: NDArray[np.float64]) -> float:
+    total = 0.0
+    for k in range(NEIGHBOURS):
+        total += shares[k] if labels[k] == label else 0.0
+    return total
+
+
+@kernel
 def _most_voted(labels: Voxels, shares: NDArray[np.float64]) -> Any:
     """Of eight labels the one with the largest share; the lowest where shares are equal."""
-    winner, most = labels[0], -1.0
-    for i in range(NEIGHBOURS):
-        total = 0.0
-        for k in range(NEIGHBOURS):
-            total += shares[k] if labels[k] == labels[i] else 0.0
+    winner, most = labels[0], _share_of(labels[0], labels, shares)
+    for i in range(NEIGHBOURS - 1, 0, -1):  # the opposite corner first: mostly there are two labels
+        if most > 0.5:
+            return winner
+        total = _share_of(labels[i], labels, shares)
         if total > most or (total == most and labels[i] < winner):
             winner, most = labels[i], total
     return winner
@@ -117,12 +128,24 @@ def _share_out(wz: float, wy: float, wx: float, shares: NDArray[np.float64]) -> 
 
 
 @kernel
-def _find_uniform(a: Voxels, b: Voxels, c: Voxels, d: Voxels, uniform: NDArray[np.bool_]) -> None:
-    """Between which columns of four rows all eight labels are the same."""
-    for x in range(len(uniform)):
+def _find_mixed(a: Voxels, b: Voxels, c: Voxels, d: Voxels, mixed: NDArray[np.bool_], cells: Indices) -> int:
+    """The columns of four rows where, with the next column, not all eight labels are the same; how many there are."""
+    for x in range(len(mixed)):
         label = a[x]
         same = (a[x + 1] == label) & (b[x] == label) & (b[x + 1] == label) & (c[x] == label)
-        uniform[x] = same & (c[x + 1] == label) & (d[x] == label) & (d[x + 1] == label)
+        mixed[x] = not (same & (c[x + 1] == label) & (d[x] == label) & (d[x + 1] == label))
+    count = 0
+    for x in range(len(mixed)):
+        cells[count] = x
+        count += mixed[x]
+    return count
+
+
+@kernel
+def _gather(row: Voxels, columns: Columns, target: Voxels) -> None:
+    """The lower neighbour of each output column: right wherever all labels are the same."""
+    for x in range(len(columns)):
+        target[x] = row[columns[x]]
 
 
 def _vote_body(
@@ -130,6 +153,8 @@ def _vote_body(
     zs: Indices,
     ys: Indices,
     xs: Columns,
+    order: Indices,
+    first_of: Indices,
     wz: NDArray[np.float64],
     wy: NDArray[np.float64],
     wx: NDArray[np.float64],
@@ -137,30 +162,41 @@ def _vote_body(
     fill: Any,
     out: Voxels,
 ) -> None:
-    """Strips of output rows, axes aligned; `zs`, `ys`, `xs` hold the lower neighbours."""
+    """Strips of output rows, axes aligned; `zs`, `ys`, `xs` hold the lower neighbours.
+
+    The output columns between input columns k and k + 1 are ``order[first_of[k] : first_of[k + 1]]``.
+    """
     last_z, last_y, last_x = source.shape[0] - 1, source.shape[1] - 1, source.shape[2] - 1
+    x0, x1 = inside[2, 0], inside[2, 1]
     for strip in prange((out.shape[1] + STRIP - 1) // STRIP):
         first, stop = strip * STRIP, min((strip + 1) * STRIP, out.shape[1])
         fill_outside(out, inside, fill, first, stop)
         first, stop = max(first, inside[1, 0]), min(stop, inside[1, 1])
-        uniform = np.zeros(source.shape[2], np.bool_)
+        mixed = np.zeros(max(last_x, 1), np.bool_)
+        cells, counts = np.empty((STRIP, len(mixed) + 1), np.int64), np.zeros(STRIP, np.int64)
         labels, shares = np.empty(NEIGHBOURS, source.dtype), np.empty(NEIGHBOURS)
+        held = -1
         for z in range(inside[0, 0], inside[0, 1]):
             below, beyond = source[zs[z]], source[min(zs[z] + 1, last_z)]
             for y in range(first, stop):
                 a, b = below[ys[y]], below[min(ys[y] + 1, last_y)]
                 c, d = beyond[ys[y]], beyond[min(ys[y] + 1, last_y)]
-                _find_uniform(a, b, c, d, uniform[:last_x])
-                for x in range(inside[2, 0], inside[2, 1]):
-                    left = xs[x]
-                    if uniform[left]:
-                        out[z, y, x] = a[left]
-                        continue
+                if held != zs[z]:
+                    counts[y - first] = _find_mixed(a, b, c, d, mixed[:last_x], cells[y - first])
+                    if last_x == 0:  # one column: its neighbour is itself
+                        cells[y - first, 0], counts[y - first] = 0, 1
+                target = out[z, y, x0:x1]
+                _gather(a, xs, target)
+                for cell in range(counts[y - first]):
+                    left = cells[y - first, cell]
                     right = min(left + 1, last_x)
                     labels[0], labels[1], labels[2], labels[3] = a[left], a[right], b[left], b[right]
                     labels[4], labels[5], labels[6], labels[7] = c[left], c[right], d[left], d[right]
-                    _share_out(wz[z], wy[y], wx[x], shares)
-                    out[z, y, x] = _most_voted(labels, shares)
+                    for place in range(first_of[left], first_of[left + 1]):
+                        x = order[place]
+                        _share_out(wz[z], wy[y], wx[x], shares)
+                        target[x] = _most_voted(labels, shares)
+            held = zs[z]
 
 
 def _affine_vote_body(
