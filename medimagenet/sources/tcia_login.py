@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pydantic
 
@@ -27,7 +28,7 @@ class TokenLogin:
     url
         Address of ``oauth/token``.
     credentials
-        Whose token; a guest's where None.
+        Whose token; a guest's where None, or where they are for another host.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class TokenLogin:
     ) -> None:
         self._client = client
         self._url = url
-        self._credentials = credentials or GUEST
+        self._credentials = credentials if credentials is not None and _may_have(url, credentials) else GUEST
         self._clock = clock
         self._lock = threading.Lock()
         self._access: pydantic.SecretStr | None = None
@@ -93,3 +94,9 @@ class TokenLogin:
         self._access = pydantic.SecretStr(access)
         self._refresh = pydantic.SecretStr(told["refresh_token"]) if told.get("refresh_token") else None
         self._ends = self._clock() + lifetime
+
+
+def _may_have(url: str, credentials: Credentials) -> bool:
+    """Whether the host of an address is the one that credentials are for; any, where they name none."""
+    place = urlsplit(url)
+    return credentials.host is None or credentials.host.lower() in (place.netloc.lower(), place.hostname)

@@ -73,3 +73,13 @@ def test_a_token_that_the_server_no_longer_takes_is_replaced(server):
     with pytest.raises(SourceError, match="401"):
         wrong = Credentials(token=pydantic.SecretStr("no-such-token"))
         Nbia(server.services("v2"), credentials=wrong, limits=QUICK).collections()
+
+
+def test_credentials_for_another_host_stay_here(server):
+    elsewhere = Credentials(user=USER, password=pydantic.SecretStr(PASSWORD), host="nbia.example.org")
+    login(server, elsewhere).token()
+    here = Credentials(user=USER, password=pydantic.SecretStr(PASSWORD), host="127.0.0.1")
+    login(server, here).token()
+    assert [form["username"] for form in server.asked("token")] == ["nbia_guest", USER]
+    token = Credentials(token=pydantic.SecretStr("secret-token"), host="nbia.example.org")
+    assert "secret-token" not in login(server, token).token().header()
