@@ -4,15 +4,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow as pa
 import typer
 
-from ..download import DownloadPlan, DownloadReport, Terms, download, plan_download, select_series
+from ..download import DownloadPlan, DownloadReport, Terms, download, plan_download
 from ..download.layout import DEFAULT_TEMPLATE
 from ..download.licenses import not_accepted
 from ..download.run import JOBS
-from ..download.selection import LISTS
-from ..index import Index
 from . import filters as options
 from .output import (
     ExitCode,
@@ -72,7 +69,7 @@ def command(
     if not selection and not filters:
         raise typer.BadParameter("say what to download: filters such as --collection, an index, or a list of series")
     with wrong():
-        found = _select(selection or [], public).search(**filters)
+        found = options.open_selection(selection or [], public=public).search(**filters)
         plan = plan_download(found, to, template=template)
     if dry_run:
         _show_plan(plan, accept_license or (), as_json)
@@ -89,15 +86,6 @@ def command(
         _show_report(report)
     if report.failed:
         raise typer.Exit(ExitCode.FAILED)
-
-
-def _select(paths: list[Path], public: bool) -> Index:
-    """The series of indexes and lists; lists are looked up in the indexes, or in the public one."""
-    lists = [path for path in paths if path.suffix.lower() in LISTS]
-    index = options.open_indexes([path for path in paths if path not in lists], public=public)
-    if not lists:
-        return index
-    return Index(pa.concat_tables([select_series(index, path).table for path in lists]))
 
 
 def _show_plan(plan: DownloadPlan, accepted: Any, as_json: bool) -> None:

@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import pyarrow as pa
 import typer
 
+from ..download.selection import LISTS, select_series
 from ..index import Index, open_index
 from ..sources.idc import database_path
 from .output import human_bytes, progress_bar, write_note
@@ -52,3 +54,10 @@ def open_indexes(paths: list[Path] | None, *, public: bool) -> Index:
     size = human_bytes(database_path().stat().st_size)
     write_note(f"done in {time.perf_counter() - start:.1f} s, {size}")
     return opened
+
+
+def open_selection(paths: list[Path], *, public: bool) -> Index:
+    """The series of indexes, or those of lists, which are looked up in the indexes beside them or in the public one."""
+    lists = [path for path in paths if path.suffix.lower() in LISTS]
+    index = open_indexes([path for path in paths if path not in lists], public=public)
+    return Index(pa.concat_tables([select_series(index, path).table for path in lists])) if lists else index

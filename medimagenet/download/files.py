@@ -34,8 +34,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def sync_folder(path: Path) -> None:
-    """Flush the names in a folder to the disk, so that a rename outlives a power cut."""
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk, so that it outlives a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

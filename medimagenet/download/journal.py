@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from .._version import __version__
 from ..errors import SourceError
 from .checksum import file_checksum, kind_of, same
-from .files import read_json, sync_folder, write_json, write_whole
+from .files import read_json, sync, write_json, write_whole
 from .layout import WORK_FOLDER
 
 MANIFEST = "DOWNLOADS.parquet"
@@ -113,7 +113,7 @@ class Journal:
         self._lock.close()  # which unlocks
 
     def commit(self, record: Downloaded, moves: Sequence[Move]) -> None:
-        """Move the files of a series to their places, and note that it is complete.
+        """Move the files of a series, which are flushed to the disk, to their places, and note that it is complete.
 
         Raises
         ------
@@ -239,4 +239,4 @@ def _move(moves: Sequence[Move]) -> None:
     for start, target in moves:
         start.replace(target)
     for folder in folders:
-        sync_folder(folder)
+        sync(folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import SourceError
 from ..index import Index
+from ..sources.idc import NAME as PUBLIC_SOURCE
 from ..sources.registry import remote_source
 from .journal import Downloaded, is_complete, read_records
 from .layout import DEFAULT_TEMPLATE, check_template, series_folder
@@ -106,8 +107,9 @@ def plan_download(selection: Index, folder: Path | str, *, template: str = DEFAU
     root = Path(folder).absolute()
     check_template(template)
     records = read_records(root)
-    rows = selection.sql(f"SELECT {', '.join(_COLUMNS)} FROM series WHERE file_format IS NULL").to_pylist()
-    rows += selection.sql("SELECT * FROM series WHERE file_format IS NOT NULL").to_pylist()  # no header will tell more
+    is_public = f"source = '{PUBLIC_SOURCE}'"  # a million rows, of which few columns are needed
+    rows = selection.sql(f"SELECT {', '.join(_COLUMNS)} FROM series WHERE {is_public}").to_pylist()
+    rows += selection.sql(f"SELECT * FROM series WHERE NOT ({is_public})").to_pylist()  # whatever their sources ask for
     local = [row for row in rows if row["source"] == "folder"]
     remote = [row for row in rows if row["source"] != "folder"]
     for name in {row["source"] for row in remote}:

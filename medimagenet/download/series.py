@@ -16,8 +16,9 @@ from .._version import __version__
 from ..errors import SourceError
 from ..index.collections import citations
 from ..sources.base import RemoteFile, RemoteSource
-from ..sources.idc import installed_version
+from ..sources.idc_versions import current_version
 from .content import Content, WrongContentError, check_content
+from .files import sync
 from .journal import Downloaded, Journal
 from .layout import WORK_FOLDER, safe_path
 from .licenses import spdx
@@ -142,6 +143,8 @@ class SeriesFetcher:
     def _commit(self, planned: PlannedSeries, content: Content) -> None:
         place = self._journal.root / planned.folder
         moves = [(member.path, place / member.name) for member in content.members if member.path != place / member.name]
+        # by many threads: 200 files take 0.13 s, one after the other 1.5 s (ext4)
+        list(self._executor.map(sync, [start for start, _ in moves]))
         self._journal.commit(_record(planned, content), moves)
 
 
@@ -175,7 +178,7 @@ def _record(planned: PlannedSeries, content: Content) -> Downloaded:
     more = ("key", "crdc_series_uuid", "file_format", "uri", "license", "doi", "agreement")
     return Downloaded(
         **{name: row[name] for name in (*kept, *more)},
-        index_version=installed_version() if row["source"] == "idc" else None,
+        index_version=current_version().version if row["source"] == "idc" else None,
         folder=planned.folder,
         files=tuple(member.name for member in content.members),
         sizes=tuple(member.size_bytes for member in content.members),
@@ -184,7 +187,7 @@ def _record(planned: PlannedSeries, content: Content) -> Downloaded:
         size_bytes=sum(member.size_bytes for member in content.members),
         license_spdx=spdx_name,
         license_url=license_url,
-        citation=citations().get((row["doi"] or "").lower()),
+        citation=row.get("citation") or citations().get((row["doi"] or "").lower()),
         fetched_at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         fetched_by=f"medimagenet {__version__}",
     )

@@ -5,6 +5,8 @@ Neither errors nor logs carry credentials, values of a query (which may be signa
 
 import datetime
 import email.utils
+import functools
+import os
 import random
 import threading
 import time
@@ -116,7 +118,8 @@ class Client:
         self._sleep = sleep
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"medimagenet/{__version__}"
-        self._authorize = _Authorization(credentials, urlsplit(self._base_url).netloc) if credentials else None
+        self._session.trust_env = False  # it would look at 40 variables and ~/.netrc at each request; see _environment
+        self._authorize = _Authorization(credentials, urlsplit(self._base_url).netloc)
         # blocks rather than opens more: whoever streams has to close what it does not read to the end
         adapter = HTTPAdapter(pool_maxsize=self.limits.connections, pool_block=True)
         for scheme in ("http://", "https://"):
@@ -194,8 +197,12 @@ class Client:
 
     def _once(self, method: str, url: str, settings: dict[str, Any]) -> requests.Response | requests.RequestException:
         timeout = (self.limits.connect_s, self.limits.read_s)
+        parts = urlsplit(url)
+        proxies, verify = _environment(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/")
         try:
-            return self._session.request(method, url, timeout=timeout, auth=self._authorize, **settings)
+            return self._session.request(
+                method, url, timeout=timeout, auth=self._authorize, proxies=proxies, verify=verify, **settings
+            )
         except requests.RequestException as error:
             return error
 
@@ -215,7 +222,7 @@ class Client:
     def _refused(self, url: str, answer: requests.Response, attempt: int) -> HttpError:
         with answer:
             words = _first_words(answer)
-        if self._authorize is not None:
+        if self._authorize.credentials is not None:
             words = self._authorize.credentials.hide_in(words)
         place = f"{self.service}: {public_address(url)}"
         tried = f" after {attempt} attempts" if attempt > 1 else ""
@@ -233,21 +240,29 @@ class Client:
 
 
 class _Authorization(requests.auth.AuthBase):
-    """Adds the header, to the one host that may have it.
+    """Adds the header, where there are credentials, to the one host that may have it.
 
-    A header of the session would be overwritten from ~/.netrc; requests drops this one when it is redirected to another
-    host.
+    requests drops it when it is redirected to another host.
     """
 
-    def __init__(self, credentials: Credentials, host: str) -> None:
+    def __init__(self, credentials: Credentials | None, host: str) -> None:
         self.credentials = credentials
-        self._host = (credentials.host or host).lower()
+        self._host = (credentials.host or host if credentials is not None else "").lower()
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self.credentials is None:
+            return request
         place = urlsplit(request.url or "")
         if not self._host or self._host in (place.netloc.lower(), place.hostname):
             request.headers["Authorization"] = self.credentials.header()
         return request
+
+
+@functools.cache
+def _environment(address: str) -> tuple[dict[str, str], str | bool]:
+    """Proxies for a host, and certificates to trust, as the environment has them when the host is first asked."""
+    proxies: dict[str, str] = requests.utils.get_environ_proxies(address)
+    return proxies, os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
 
 
 def public_address(url: str) -> str:

@@ -226,6 +226,26 @@ def test_a_signature_in_an_address_is_not_in_an_error(server, slept):
         assert not any(word in f"{error} {error!r} {error.__cause__}" for word in ("SECRET", "PATIENT", "me:"))
 
 
+def test_proxies_and_certificates_are_those_of_the_environment(server, monkeypatch):
+    monkeypatch.setattr(http, "_environment", http._environment.__wrapped__)
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "direct.example.org")
+    assert Client("test", limits=QUICK).get("http://archive.example.org/x").text == "done"
+    assert server.asked[0][1] == "http://archive.example.org/x"  # a proxy is asked for the whole address
+    assert http._environment("http://direct.example.org/") == ({}, True)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/own.pem")
+    assert http._environment("https://archive.example.org/")[1] == "/etc/own.pem"
+
+
+def test_netrc_is_not_asked(server, monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password SECRET\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    Client("test", base_url=server.url, limits=QUICK).get("x")
+    assert "Authorization" not in server.asked[0][2]
+
+
 def test_credentials_go_to_their_host_only(server):
     for host, base in (("other.example.org", server.url), (None, "http://other.example.org")):
         credentials = Credentials(token=pydantic.SecretStr(TOKEN), host=host)
