@@ -1,11 +1,26 @@
 """The one order in which a recipe's steps are applied."""
 
 from dataclasses import replace
+from typing import get_args
 
+from ..errors import RecipeError
 from ..volume import Case
-from .recipe import Crop, ForegroundCrop, MaskCrop, Recipe
-from .steps import CheckFinite, CheckMask, CropForeground, CropMask, Normalize, Orient, Resample, ResampleTo, SelectRois
-from .steps.step import Step
+from .recipe import BodyCrop, Crop, ForegroundCrop, MaskCrop, NonzeroCrop, Recipe
+from .steps import (
+    CheckFinite,
+    CheckMask,
+    CropBody,
+    CropForeground,
+    CropMask,
+    CropNonzero,
+    Normalize,
+    Orient,
+    Resample,
+    ResampleTo,
+    SelectRois,
+)
+from .steps.registry import stage_of
+from .steps.step import Stage, Step
 
 
 def preprocess(case: Case, recipe: Recipe) -> Case:
@@ -26,7 +41,7 @@ def preprocess(case: Case, recipe: Recipe) -> Case:
     ValueError
         An image of the recipe is not in the case.
     RecipeError
-        The recipe's spacing would need a grid of more voxels than are allowed.
+        The recipe's spacing would need a grid of more voxels than are allowed, or its steps change the classes.
     """
     missing = [modality for modality in recipe.image_modalities if modality not in case.images]
     if missing:
@@ -34,6 +49,8 @@ def preprocess(case: Case, recipe: Recipe) -> Case:
     case = replace(case, images={modality: case.images[modality] for modality in recipe.image_modalities})
     for step in steps_of(recipe):
         case = step(case)
+    if case.mask is not None and recipe.rois and case.mask.names != recipe.classes:
+        raise RecipeError(f"recipe {recipe.name!r} has the classes {recipe.classes}, its steps leave {case.mask.names}")
     return case
 
 
@@ -46,6 +63,9 @@ def steps_of(recipe: Recipe) -> tuple[Step, ...]:
     steps: list[Step] = [CheckFinite()]
     if recipe.rois:
         steps.append(SelectRois(classes=recipe.rois, several=recipe.several))
+    own = [(each.at, each.build()) for each in recipe.steps]
+    listed = {stage: [step for at, step in own if (at or stage_of(step)) == stage] for stage in get_args(Stage)}
+    steps += listed["source"]
     steps.append(Orient(orientation=recipe.orientation))
     if recipe.spacing is not None:
         interpolation = recipe.images[first].interpolation
@@ -53,7 +73,7 @@ def steps_of(recipe: Recipe) -> tuple[Step, ...]:
             Resample(spacing=recipe.spacing, interpolation=interpolation, mask_interpolation=recipe.mask_interpolation)
         )
     steps += [ResampleTo(image=name, interpolation=recipe.images[name].interpolation) for name in others]
-    steps += _crop_steps(recipe.crop)
+    steps += [*listed["grid"], *_crop_steps(recipe.crop), *listed["final"]]
     if recipe.rois:
         steps.append(CheckMask(label=recipe.label))
     steps += [Normalize(image=name, rule=recipe.images[name].normalize) for name in recipe.image_modalities]
@@ -63,4 +83,8 @@ def steps_of(recipe: Recipe) -> tuple[Step, ...]:
 def _crop_steps(crop: Crop) -> list[Step]:
     if isinstance(crop, ForegroundCrop):
         return [CropForeground(threshold=crop.threshold)]
+    if isinstance(crop, BodyCrop):
+        return [CropBody(threshold=crop.threshold, margin_mm=crop.margin_mm)]
+    if isinstance(crop, NonzeroCrop):
+        return [CropNonzero(margin_mm=crop.margin_mm)]
     return [CropMask(margin_mm=crop.margin_mm)] if isinstance(crop, MaskCrop) else []

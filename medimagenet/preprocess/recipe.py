@@ -5,6 +5,7 @@ plain data: it comes from YAML, goes into the store as JSON, and its hash says w
 """
 
 import hashlib
+import importlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -36,7 +37,7 @@ ANNOTATION_MODALITIES = ("RTSTRUCT", "SEG")
 MODALITIES = IMAGE_MODALITIES + ANNOTATION_MODALITIES
 MISSING_CLASS = "roi_matches_nothing"
 SPLITS = ("train", "val", "test")
-LATER_KEYS: Mapping[tuple[str, ...], Any] = {("split", "stratify"): "none", ("split", "folds"): 0}
+LATER_KEYS: Mapping[tuple[str, ...], Any] = {("split", "stratify"): "none", ("split", "folds"): 0, ("steps",): []}
 """Keys that recipes of the first version did not have, with their defaults."""
 
 Action = Literal["keep", "skip", "fail"]
@@ -168,7 +169,50 @@ class MaskCrop(_Section):
     margin_mm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
-Crop = Annotated[NoCrop | ForegroundCrop | MaskCrop, Field(discriminator="kind")]
+class BodyCrop(_Section):
+    """Keep the box of the body, the largest connected part of the leading image above a threshold, and a margin."""
+
+    kind: Literal["body"]
+    threshold: Finite = -300.0
+    """In the image's unit; the default is between air and fat on CT."""
+    margin_mm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
+class NonzeroCrop(_Section):
+    """Keep the box of all voxels of the leading image that are not exactly zero, and a margin."""
+
+    kind: Literal["nonzero"]
+    margin_mm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+
+Crop = Annotated[NoCrop | ForegroundCrop | MaskCrop | BodyCrop | NonzeroCrop, Field(discriminator="kind")]
+
+
+class StepRecipe(BaseModel):
+    """A further step: its name, its settings, and where it is applied."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    step: str
+    """A name of `medimagenet.preprocess.steps.STEPS`, or package.module:Class for a step of your own."""
+    at: Literal["source", "grid", "final"] | None = None
+    """On the source's grid; on the target grid before the crop; after the crop. By default where the step says."""
+
+    @model_validator(mode="after")
+    def _check_step(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Any:
+        """The step itself.
+
+        Raises
+        ------
+        ValueError
+            There is no such step, or its settings are wrong.
+        """
+        registry = importlib.import_module(f"{__package__}.steps.registry")  # steps take their rules from here
+        return registry.build_step(self.step, self.model_extra or {})
 
 
 def _shares_of_folds(folds: int, test: Any) -> dict[str, float]:
@@ -255,6 +299,8 @@ class Recipe(_Section):
     mask_interpolation: Literal["nearest", "linear"] = "nearest"
     """Nearest voxel, or linear per class and then above one half: smoother borders."""
     crop: Crop = Field(default=NoCrop(), validate_default=True)
+    steps: tuple[StepRecipe, ...] = ()
+    """Further steps, in their order, such as {step: N4BiasCorrection, image: MR, shrink: 4}."""
     findings: dict[Code, Policy] = Field(default_factory=dict)
     """Per finding code what it does; without an entry errors and several channels skip the sample, all others keep it.
     "fix" straightens a tilted gantry by resampling and interpolates missing slices; the finding then skips nothing."""
@@ -294,7 +340,9 @@ class Recipe(_Section):
     def _check_fixes(cls, findings: dict[str, Policy]) -> dict[str, Policy]:
         for code, policy in findings.items():
             if policy == "fix" and code not in FIXABLE:
-                raise ValueError(f"{code} cannot be fixed, only {' and '.join(sorted(FIXABLE))}: say keep, skip or fail")
+                raise ValueError(
+                    f"{code} cannot be fixed, only {' and '.join(sorted(FIXABLE))}: say keep, skip or fail"
+                )
         return findings
 
     @field_validator("spacing", mode="before")
@@ -318,7 +366,7 @@ class Recipe(_Section):
 
     @field_validator("crop", mode="after")
     @classmethod
-    def _check_crop(cls, crop: NoCrop | ForegroundCrop | MaskCrop, info: ValidationInfo) -> Any:
+    def _check_crop(cls, crop: Crop, info: ValidationInfo) -> Any:
         if crop.kind == "mask" and not info.data.get("rois", True):
             raise ValueError("kind mask needs an annotation: name RTSTRUCT or SEG in modalities, and rois")
         return crop
@@ -365,6 +413,8 @@ class Recipe(_Section):
         for label in ("name", "description"):
             del content[label]
         content["rois"] = list(self.rois.items())
+        if self.steps:  # a step's author raises its version when what it does changes
+            content["step_versions"] = [getattr(each.build(), "version", 0) for each in self.steps]
         text = json.dumps({"recipe": content, "version": PREPROCESS_VERSION}, sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -9,9 +9,10 @@ import pytest
 import SimpleITK as sitk
 
 import medimagenet.preprocess as package
+from medimagenet.errors import RecipeError
 from medimagenet.geometry import Grid
 from medimagenet.preprocess import Recipe, preprocess, steps_of
-from medimagenet.preprocess.steps import crop_box
+from medimagenet.preprocess.steps import CropBody, CropNonzero, crop_box
 from medimagenet.volume import Case, Mask, Normalization, Volume
 
 CT = Grid((20, 18, 10), (1.0, 1.0, 3.0), (-10.0, 9.0, 20.0), ((1, 0, 0), (0, -1, 0), (0, 0, -1)))  # upside down
@@ -189,3 +190,48 @@ def test_a_real_patient_comes_out_as_simpleitk_resamples_him(realdata):
     before, after = mask.volumes_mm3()["GTV_Mass_CT"], found.mask.volumes_mm3()["gtv"]
     assert after == pytest.approx(before, rel=0.01)
     assert found.all_findings() == ()
+
+
+def test_further_steps_are_applied_where_they_say_or_the_recipe_does():
+    listed = [
+        {"step": "CropPad", "size": [8, 8, 8]},
+        {"step": "Denoise", "image": "CT", "method": "median"},
+        {"step": "ClipPercentile", "image": "CT", "at": "grid"},
+        {"step": "LargestComponent"},
+    ]
+    recipe = recipe_of(steps=listed)
+    found = preprocess(case_of(), recipe)
+    names = [entry["step"] for entry in found.provenance]
+    expected = "CheckFinite SelectRois Denoise LargestComponent Orient Resample ResampleTo ClipPercentile CropMask "
+    assert names == [*expected.split(), "CropPad", "CheckMask", "Normalize", "Normalize"]
+    assert found.images["PT"].grid.size == found.mask.grid.size == (8, 8, 8)
+    assert json.loads(json.dumps(found.provenance)) == list(found.provenance)
+    assert recipe.hash != recipe_of().hash != recipe_of(steps=listed[:1]).hash
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+def test_steps_that_change_the_classes_are_refused():
+    with pytest.raises(RecipeError, match=r"has the classes \('tumour', 'lung'\), its steps leave .*'all'"):
+        preprocess(case_of(), recipe_of(steps=[{"step": "MergeLabels", "classes": ["lung"], "into": "all"}]))
+
+
+def test_the_body_is_what_hangs_together_and_nonzero_is_what_is_not_zero():
+    array = np.full(CT.shape, -1000, np.int16)
+    array[2:6, 4:10, 5:15] = 40
+    array[9, 17, 19] = 40  # apart
+    case = case_of(images={"CT": Volume(array, CT, "HU")}, mask=None)
+    steps = ((CropBody(), (10, 6, 4)), (CropBody(margin_mm=3), (16, 12, 6)), (CropNonzero(), (20, 18, 10)))
+    for step, size in steps:
+        assert step(case).images["CT"].grid.size == size
+    hollow = case_of(images={"CT": Volume(np.where(array > 0, array, 0), CT, "HU")}, mask=None)
+    assert CropNonzero()(hollow).images["CT"].grid.size == (15, 14, 8)
+    empty = CropBody(threshold=5000)(case)
+    assert [finding.code for finding in empty.all_findings()] == ["empty_crop"]
+
+
+def test_recipes_of_the_first_version_keep_their_hash_and_their_text():
+    """Hashes as the first version computed them: stores of old recipes go on."""
+    recipe = Recipe.from_yaml("{name: a, modalities: [CT]}")
+    assert recipe.hash == "04eb2a292381c0a00d61650eb101c8ab23d4e7a6846718f47de8c472934772ce"
+    assert set(recipe.to_dict()["split"]) == {"train", "val", "test", "seed"}
+    assert "steps" not in recipe.to_dict()

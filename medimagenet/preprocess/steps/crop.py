@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...findings import Finding
 from ...geometry import Grid, Size
 from ...volume import Case
+from .masks import largest_component
 from .step import Part, leading, recorded
 
 Box = tuple[Size, Size]
@@ -40,6 +41,64 @@ class CropForeground:
         image = leading(case)
         above = (image.array > self.threshold).reshape(-1, *image.grid.shape)
         return _cropped(case, self, _box(above), f"no voxel is above {self.threshold}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropBody:
+    """Keep the box of the body: the largest connected part of the leading image above a threshold, and a margin.
+
+    Arms and a couch that touch the body belong to it; what lies apart does not.
+    Where no voxel is above the threshold, everything is kept and the finding is `empty_crop`.
+
+    Raises
+    ------
+    ValueError
+        Threshold or margin is not finite, or the margin negative; when called: an image or the mask is elsewhere.
+    """
+
+    threshold: float = -300.0
+    """In the image's unit; the default is between air and fat on CT."""
+    margin_mm: float = 0.0
+    """Rounded up to whole voxels."""
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.threshold) and isfinite(self.margin_mm) and self.margin_mm >= 0):
+            raise ValueError(f"threshold must be finite and margin_mm not negative, got {self}")
+
+    def __call__(self, case: Case) -> Case:
+        """The cropped case."""
+        image = leading(case)
+        above = (image.array > self.threshold).reshape(-1, *image.grid.shape).any(axis=0)
+        box = _box(largest_component(np.asarray(above))[np.newaxis])
+        return _cropped(
+            case, self, box and _grown(box, image.grid, self.margin_mm), f"no voxel is above {self.threshold}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropNonzero:
+    """Keep the box of all voxels of the leading image that are not exactly zero, and a margin around it.
+
+    Where all are zero, everything is kept and the finding is `empty_crop`.
+
+    Raises
+    ------
+    ValueError
+        The margin is negative or not finite; when called: an image or the mask is on another grid.
+    """
+
+    margin_mm: float = 0.0
+    """Rounded up to whole voxels."""
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.margin_mm) and self.margin_mm >= 0):
+            raise ValueError(f"margin_mm must be finite and not negative, got {self.margin_mm}")
+
+    def __call__(self, case: Case) -> Case:
+        """The cropped case."""
+        image = leading(case)
+        box = _box((image.array != 0).reshape(-1, *image.grid.shape))
+        return _cropped(case, self, box and _grown(box, image.grid, self.margin_mm), "every voxel is zero")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ...errors import RecipeError
 from ...geometry import Grid
-from ...kernels.intensity import count_not_finite
 from ...kernels.borders import Border
+from ...kernels.intensity import count_not_finite
 from ...kernels.resample import Interpolation, resample
 from ...volume import Case, Mask
 from .step import Part, leading, recorded
@@ -32,8 +32,8 @@ class Orient:
 
     def __call__(self, case: Case) -> Case:
         """The turned case."""
-        images = {name: _turned(image, self.orientation) for name, image in case.images.items()}
-        mask = None if case.mask is None else _turned(case.mask, self.orientation)
+        images = {name: turned(image, self.orientation) for name, image in case.images.items()}
+        mask = None if case.mask is None else turned(case.mask, self.orientation)
         return recorded(case, self, {"from": leading(case).grid.orientation}, images=images, mask=mask)
 
 
@@ -74,7 +74,7 @@ class Resample:
         }
         if target == source:
             return recorded(case, self, figures)
-        _refuse_giants(source, target)
+        refuse_giants(source, target)
         interpolation = _possible(self.interpolation, image.array, figures)
         images = {**case.images, name: image.with_array(onto(image.array, source, target, interpolation), target)}
         mask = None if case.mask is None else self._mask(case.mask, source, target)
@@ -116,9 +116,9 @@ class ResampleTo:
         }
         if image.grid == target:
             return recorded(case, self, figures)
-        turned = _turned(image, target.orientation)
-        interpolation = _possible(self.interpolation, turned.array, figures)
-        array = onto(turned.array, turned.grid, target, interpolation, border="constant", fill=fill)
+        own = turned(image, target.orientation)
+        interpolation = _possible(self.interpolation, own.array, figures)
+        array = onto(own.array, own.grid, target, interpolation, border="constant", fill=fill)
         return recorded(case, self, figures, images={**case.images, self.image: image.with_array(array, target)})
 
 
@@ -164,7 +164,7 @@ def index_map(source: Grid, target: Grid) -> tuple[NDArray[np.float64], NDArray[
     return np.ascontiguousarray(matrix[::-1, ::-1]), np.ascontiguousarray(offset[::-1])
 
 
-def _turned(part: Part, orientation: str) -> Part:
+def turned(part: Part, orientation: str) -> Part:
     """A volume or mask whose x, y, z point to `orientation`, C-contiguous; itself where they do already."""
     axes, flips = part.grid.axes_towards(orientation)
     if axes == (0, 1, 2) and not any(flips):
@@ -181,7 +181,14 @@ def turn(array: NDArray[Any], axes: Sequence[int], flips: Sequence[bool]) -> NDA
     return array.transpose(*range(lead), *order)[..., z, y, x]
 
 
-def _refuse_giants(source: Grid, target: Grid) -> None:
+def refuse_giants(source: Grid, target: Grid) -> None:
+    """Raise where a grid is beyond what is resampled to, before memory is asked for it.
+
+    Raises
+    ------
+    RecipeError
+        The target has more than `MAX_VOXELS` voxels; with the figures.
+    """
     voxels = prod(target.size)
     if voxels > MAX_VOXELS:
         raise RecipeError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -10,6 +10,10 @@ from ...findings import Finding
 from ...volume import Case, Mask, Volume
 
 Part = TypeVar("Part", Volume, Mask)
+
+Stage = Literal["source", "grid", "final"]
+"""Where a recipe applies a step of its list: on the source's own grid, right after the classes are selected; on the
+target grid, before the crop; or after the crop, before masks are checked and values normalized."""
 
 
 class Step(Protocol):
@@ -38,6 +42,27 @@ def recorded(case: Case, step: Any, figures: Mapping[str, Any] | None = None, **
     settings = {field.name: _plain(getattr(step, field.name)) for field in fields(step)}
     entry = {"step": type(step).__name__, **settings, **(figures or {})}
     return replace(case, provenance=(*case.provenance, entry), **changes)
+
+
+def image_of(case: Case, name: str) -> Volume:
+    """An image by its name.
+
+    Raises
+    ------
+    ValueError
+        There is no such image.
+    """
+    if name not in case.images:
+        raise ValueError(f"no image {name!r}; there are {', '.join(case.images)}")
+    return case.images[name]
+
+
+def not_applied(case: Case, step: Any, name: str, why: str) -> Case:
+    """The case as it is, with the finding `step_not_applied` at one of its images."""
+    message = f"{type(step).__name__} was not applied: image {name} {why}"
+    finding = Finding(code="step_not_applied", message=message, numbers={"image": name})
+    image = with_findings(case.images[name], finding)
+    return recorded(replace(case, images={**case.images, name: image}), step, {"applied": False})
 
 
 def with_findings(part: Part, *findings: Finding) -> Part:

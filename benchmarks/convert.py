@@ -1,0 +1,125 @@
+"""From an index to NIfTI files: decode CT and RTSTRUCT, rasterize, compress, write. Peer: imgtools autopipeline.
+
+Voxels are kept on their own grid, so that what both wrote can be compared. The index of each is made before, and is
+not timed. Ours also writes the metadata of every file, and its samples are whole or not there.
+
+    python -m benchmarks.convert [--data DIR] [--json FILE]
+"""
+
+import json
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from medimagenet.compiler.convert_plan import plan_of_index
+from medimagenet.compiler.decode import read_case
+from medimagenet.index import open_index
+from medimagenet.preprocess import Recipe
+
+from . import compile as compiling
+from . import measure, rows
+from .datasets import Dataset, datasets
+from .measure import Contender
+
+AREA = "convert"
+GOAL_COMPRESSED, GOAL_UNCOMPRESSED, GOAL_MEMORY = 10.0, 20.0, 2.0
+PEER = compiling.PEER
+
+
+def main() -> None:
+    options = rows.options(__doc__)
+    imgtools = measure.imgtools(options.peers)
+    results, notes = [], []
+    with tempfile.TemporaryDirectory() as name, datasets(options.data, Path(name)) as found:
+        for dataset in found:
+            place = Path(name) / f"convert-{dataset.name}"
+            place.mkdir()
+            results += _rows(dataset, place, imgtools, options.rounds, notes)
+    extra = {} if imgtools is None else {PEER: measure.imgtools_version(imgtools)}
+    rows.finish(AREA, results, notes, extra, options.json)
+
+
+def _rows(dataset: Dataset, place: Path, imgtools: str | None, rounds: int, notes: list[str]) -> list[dict]:
+    compiled = compiling._ours(dataset, place)
+    ours = {way: _ours(place, way) for way in ("compressed", "uncompressed")}
+    peer = [] if imgtools is None else [compiling._peer(dataset, place, imgtools)]
+    contenders = [*ours.values(), Contender(**{**_fields(compiled), "who": "compile"}), *peer]
+    for contender in contenders:
+        measure.run(contender)
+    n, said = _check_equal(dataset, place, with_peer=bool(peer))
+    notes.append(said)
+    measured = measure.measure(contenders, rounds)
+    results = []
+    for way, goal in (("compressed", GOAL_COMPRESSED), ("uncompressed", GOAL_UNCOMPRESSED)):
+        own = measured[f"{rows.OURS} {way}"]
+        seconds = {rows.OURS: own.seconds}
+        memory = {rows.OURS: own.peak_bytes / 2**20}
+        if peer:
+            seconds[PEER], memory[PEER] = measured[PEER].seconds, measured[PEER].peak_bytes / 2**20
+        results += rows.compare(AREA, f"{dataset.name}, {way}: time of {n} samples", seconds, "s", goal)
+        results += rows.compare(AREA, f"{dataset.name}, {way}: peak memory", memory, "MiB", GOAL_MEMORY)
+    against = {rows.OURS: measured["compile"].seconds, "convert": measured[f"{rows.OURS} compressed"].seconds}
+    return [*results, *rows.compare(AREA, f"{dataset.name}: compile to a store beside convert", against, "s", 1.0)]
+
+
+def _fields(contender: Contender) -> dict:
+    return {name: getattr(contender, name) for name in ("command", "prepare", "environment")}
+
+
+def _ours(place: Path, way: str) -> Contender:
+    out = place / way
+    command = [measure.our_program(), "convert", str(place / "ours.parquet"), "-r", str(place / "recipe.yaml")]
+    environment = {
+        "MEDIMAGENET_CACHE_DIR": str(place / "cache"),
+        "MEDIMAGENET_CONFIG_DIR": str(place / "config"),
+    }
+    return Contender(
+        who=f"{rows.OURS} {way}",
+        command=[*command, "-o", str(out), *(["--uncompressed"] if way == "uncompressed" else [])],
+        prepare=partial(shutil.rmtree, out, ignore_errors=True),
+        environment=environment,
+    )
+
+
+def _check_equal(dataset: Dataset, place: Path, *, with_peer: bool) -> tuple[int, str]:
+    """Both ways hold the decoded voxels and masks; the peer's CT is that of ours to 1 HU, its masks are told apart."""
+    recipe = Recipe.load(place / "recipe.yaml")
+    items = plan_of_index(open_index(place / "ours.parquet"), recipe, None).items
+    cases = {item.sample.series["CT"]["SeriesInstanceUID"]: read_case(item.sample, recipe.rois) for item in items}
+    for way in ("compressed", "uncompressed"):
+        written = [json.loads(path.read_bytes()) for path in (place / way).glob("*/*/sample.json")]
+        if len(written) != len(cases):
+            raise SystemExit(f"{dataset.name}: {len(written)} samples are there, {len(cases)} were to be written")
+        for one in written:
+            _same(one, cases[one["series"][0]["SeriesInstanceUID"]], place / way, recipe)
+    said = compiling._check_equal(dataset, place, with_peer=with_peer)
+    exact = sum(_is_reference(item.sample, cases, dataset.folder.parent / "sts_reference") for item in items)
+    return len(cases), f"{said} {exact} of our masks have a reference and equal it."
+
+
+def _is_reference(sample, cases: dict, references: Path) -> bool:
+    """Whether the data come with a reference mask, which must be ours, voxel by voxel."""
+    path = references / str(sample.series["CT"]["PatientID"]) / "CT_mask.nii.gz"
+    if not path.is_file():
+        return False
+    mask = cases[sample.series["CT"]["SeriesInstanceUID"]].mask.array.any(axis=0)
+    if not np.array_equal(np.asarray(nibabel.load(path).dataobj).T > 0, mask):
+        raise SystemExit(f"a mask differs from its reference {path.name}")
+    return True
+
+
+def _same(one: dict, case, folder: Path, recipe: Recipe) -> None:
+    image = np.asarray(nibabel.load(folder / one["images"][0]["file"]).dataobj).T
+    if not np.array_equal(image, case.images["CT"].array):
+        raise SystemExit(f"{one['images'][0]['file']} differs from the decoded series")
+    total = sum(np.count_nonzero(np.asarray(nibabel.load(folder / mask["file"]).dataobj)) for mask in one["masks"])
+    if total != sum(mask["voxels"] for mask in one["masks"]) or len(one["masks"]) != len(recipe.classes):
+        raise SystemExit(f"the masks of {one['sample_id']} differ from what was rasterized")
+
+
+if __name__ == "__main__":
+    main()
