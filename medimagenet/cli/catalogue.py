@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 import typer
 
-from ..sources.tcia_collections import Catalogue, TciaCollection, tcia_catalogue
+from ..sources.tcia_collections import tcia_catalogue
+from ..sources.tcia_kept import Catalogue, TciaCollection
 from .output import plural, write_json, write_line, write_table
 
 _WIDTH = 40  # characters of a list in a table

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from ..errors import SourceError
 from ..sources.idc_layout import COLLECTION_COUNTS
 from ..sources.idc_versions import current_version
+from ..sources.tcia_kept import kept_catalogue
 from .licenses import allows_commercial_use, by_restrictiveness
 from .rows import PUBLIC
 
@@ -74,7 +75,10 @@ def collections_of_cancer(name: str) -> tuple[list[str], list[str]]:
 
 @cache
 def citations() -> dict[str, str]:
-    """How each public data set, and each analysis of one, asks to be cited, by its DOI in lower case."""
+    """How each public data set, and each analysis of one, asks to be cited, by its DOI in lower case.
+
+    Those that only TCIA has are among them once its catalogue was fetched (``collections --tcia``).
+    """
     found: dict[str, str] = {}
     sources = [source for row in _told().values() for source in row["sources"] or ()]
     for source in [*sources, *pq.read_table(current_version().files["analysis_results_index"]).to_pylist()]:
@@ -82,6 +86,9 @@ def citations() -> dict[str, str]:
         doi = source.get("source_doi") or source.get("source_DOI")
         if doi and text:
             found.setdefault(doi.lower(), text)
+    for told in getattr(kept_catalogue(), "collections", ()):
+        if told.doi and told.citations:
+            found.setdefault(told.doi, told.citations[0])
     return found
 
 

@@ -7,16 +7,16 @@ import datetime
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from .._places import cache_dir
 from ..errors import SourceError
 from .http import Client
 from .markup import plain_text
 from .tcia_answers import as_count, as_doi, collection_key
+from .tcia_kept import Catalogue, TciaCollection, kept_catalogue, kept_path
 from .tcia_licenses import access_of, short_license
 from .tcia_nbia import SERVICE
 
@@ -24,7 +24,6 @@ MANAGER = "https://cancerimagingarchive.net/api/v1"
 MANAGER_VARIABLE = "MEDIMAGENET_TCIA_MANAGER_URL"
 """Variable that names another collection manager."""
 
-_CACHE_FORMAT = 1
 _PAGE = 100
 _MOST_PAGES = 1000  # a server whose last page names a next one would go on for ever
 
@@ -44,51 +43,6 @@ _FIELDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TciaCollection:
-    """What TCIA tells about a collection, or about an analysis result."""
-
-    collection_id: str
-    """As in an index."""
-    kind: str
-    """collection or analysis_result."""
-    short_title: str
-    title: str | None
-    doi: str | None
-    summary: str | None
-    cancer_types: tuple[str, ...]
-    locations: tuple[str, ...]
-    species: tuple[str, ...]
-    data_types: tuple[str, ...]
-    program: tuple[str, ...]
-    subjects: int | None
-    licenses: tuple[str | None, ...]
-    """Of its downloads, each once."""
-    access: tuple[str, ...]
-    """Who may have them: values of `Access`."""
-    citations: tuple[str, ...]
-    """How to cite it: the data, then publications."""
-    updated: str | None
-    link: str | None
-    hidden: bool
-    """Whether TCIA leaves it out of its own table."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
-    """What the collection manager answered."""
-
-    fetched: str
-    """When: ISO 8601, UTC."""
-    collections: tuple[TciaCollection, ...]
-    """Sorted by `collection_id`, collections before analysis results."""
-
-    def find(self, name: str) -> tuple[TciaCollection, ...]:
-        """Those whose identifier or short title is `name`; blanks, hyphens, underscores and case do not matter."""
-        wanted = collection_key(name)
-        return tuple(one for one in self.collections if one.collection_id == wanted)
-
-
 def tcia_catalogue(*, refresh: bool = False, client: Client | None = None, base_url: str = "") -> Catalogue:
     """What TCIA tells about its collections: from the cache or, where there is nothing or `refresh` says so, fetched.
 
@@ -99,13 +53,12 @@ def tcia_catalogue(*, refresh: bool = False, client: Client | None = None, base_
     SourceError
         It has to be fetched, and cannot be; or the cache cannot be written.
     """
-    path = cache_dir() / "tcia" / f"collections-{_CACHE_FORMAT}.json"
-    kept = None if refresh else _read(path)
+    kept = None if refresh else kept_catalogue()
     if kept is not None:
         return kept
     address = base_url or os.environ.get(MANAGER_VARIABLE) or MANAGER
     fetched = _fetch(client or Client(SERVICE), address)
-    _write(path, fetched)
+    _write(kept_path(), fetched)
     return fetched
 
 
@@ -191,21 +144,6 @@ def _text(value: Any) -> str | None:
 def _texts(value: Any) -> tuple[str, ...]:
     values = value if isinstance(value, list) else [value]
     return tuple(text for text in map(_text, values) if text)
-
-
-def _read(path: Path) -> Catalogue | None:
-    """What was kept, None where there is nothing that this version can read: it is only a cache."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        names = [field.name for field in fields(TciaCollection)]
-        rows = [{name: _frozen(row[name]) for name in names} for row in told["collections"]]
-        return Catalogue(fetched=told["fetched"], collections=tuple(TciaCollection(**row) for row in rows))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _write(path: Path, catalogue: Catalogue) -> None:
