@@ -2,7 +2,7 @@
 
 Uncompressed little-endian pixels are read from the file straight into their place in the volume, or into a buffer of
 one slice, and get their values there by one compiled pass. Everything else goes through pydicom's decoders and their
-plugins (JPEG, JPEG-LS, JPEG 2000, RLE, big endian, deflated).
+plugins (JPEG, JPEG-LS, JPEG 2000, RLE, big endian, deflated), in processes, since these hold Python's lock.
 """
 
 import os
@@ -23,6 +23,7 @@ from .elements import read_dataset
 from .frames import Frame
 from .header import ImageHeader
 from .pixels import INT16, NATIVE, Rescale, decode_frames, stored_dtype
+from .processes import HAS_FORK, all_in_processes, shared_empty
 
 SMALL_BYTES = 4 << 20  # of pixels: below it threads cost more than they bring
 _ALIGNMENT = 64  # bytes
@@ -57,7 +58,7 @@ def read_values(
     dtype : as `value_dtype` gives it; int16 becomes float32 where a value does not fit
     factors : what rescaled values are multiplied by (PET), by ``id(frame.header)``; 1 where None. The products are
         float64 until the last rounding
-    jobs : threads; the number of CPUs where None
+    jobs : threads, or for compressed pixels processes; the number of CPUs where None
 
     Raises
     ------
@@ -65,13 +66,17 @@ def read_values(
         Pixels are absent, cut short or cannot be decoded.
     """
     plane = frames[0].plane
-    volume = _aligned_empty((len(frames), plane.rows, plane.columns), np.dtype(dtype))
+    shape, kind = (len(frames), plane.rows, plane.columns), np.dtype(dtype)
+    jobs = 1 if prod(shape) * kind.itemsize <= SMALL_BYTES else jobs or cpu_count()
+    is_compressed = any(frame.header.transfer_syntax not in NATIVE for frame in frames)
+    in_processes = jobs > 1 and is_compressed and HAS_FORK
+    volume = shared_empty(shape, kind) if in_processes else _aligned_empty(shape, kind)
     instances: dict[int, Planes] = defaultdict(list)
     for frame, out in zip(frames, volume, strict=True):
         instances[id(frame.header)].append((frame, out))
-    if not _fill_all(list(instances.values()), factors or {}, jobs if volume.nbytes > SMALL_BYTES else 1):
+    if not _fill_all(list(instances.values()), factors or {}, jobs, in_processes):
         return read_values(frames, np.float32, factors=factors, jobs=jobs)
-    return volume
+    return volume.copy() if in_processes else volume  # what is shared would be shared with later forks as well
 
 
 def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -87,17 +92,19 @@ def cpu_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _fill_all(instances: list[Planes], factors: Mapping[int, float], jobs: int | None) -> bool:
-    jobs = min(jobs or cpu_count(), len(instances))
+def _fill_all(instances: list[Planes], factors: Mapping[int, float], jobs: int, in_processes: bool) -> bool:
+    jobs = min(jobs, len(instances))
     if jobs < 2:
         return _fill_batch(instances, factors)
+    if in_processes:
+        return all_in_processes(lambda share: _fill_batch(share, factors), instances, jobs)
     size = -(-len(instances) // (jobs * _BATCHES))
     batches = [instances[start : start + size] for start in range(0, len(instances), size)]
     with ThreadPoolExecutor(jobs) as pool:
         return all(pool.map(lambda batch: _fill_batch(batch, factors), batches))
 
 
-def _fill_batch(instances: list[Planes], factors: Mapping[int, float]) -> bool:
+def _fill_batch(instances: Sequence[Planes], factors: Mapping[int, float]) -> bool:
     return all(_fill_instance(planes, factors.get(id(planes[0][0].header), 1.0)) for planes in instances)
 
 

@@ -36,7 +36,7 @@ def read_series(
     fix : codes of findings that are repaired instead of refused: a ``"gantry_tilt"`` by resampling to a straight
         stack, ``"missing_slices"`` (up to three in a row) by interpolation; see `repair`. The volume then has the
         finding `tilt_resampled` or `slices_interpolated`, and ``metadata["repairs"]`` says what was done
-    jobs : threads that decode; the number of CPUs where None
+    jobs : threads that decode, or processes where pixels are compressed; the number of CPUs where None
 
     Returns
     -------

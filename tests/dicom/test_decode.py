@@ -135,3 +135,11 @@ def test_a_value_in_the_last_slice_that_does_not_fit_makes_all_of_them_float(wri
     volume = read_series(write_series(stored), jobs=2)
     assert volume.array.dtype == np.float32
     np.testing.assert_array_equal(volume.array, stored.astype(np.float32))
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"])
+def test_compressed_pixels_in_processes_equal_those_written(write_series, syntax):
+    stored = np.random.default_rng(4).integers(0, 300, (20, 512, 512), dtype=np.uint16)
+    folder = write_series(stored, change=lambda d, k: (setattr(d, "RescaleIntercept", -k), d.compress(syntax))[0])
+    volume = read_series(folder, jobs=2)
+    np.testing.assert_array_equal(volume.array, stored.astype(np.int16) - np.arange(20)[:, None, None])
