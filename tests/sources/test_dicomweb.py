@@ -202,7 +202,7 @@ def odd_server():
     def start(answer):
         server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         server.answer, server.asked = answer, []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         started.append(server)
         return server, f"http://127.0.0.1:{server.server_port}/dicom"
 
