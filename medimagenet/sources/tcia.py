@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,6 @@ _ANNOTATIONS = ("RTSTRUCT", "SEG")
 _TEXTS = {
     **{name: name for name in ("PatientID", "PatientSex", "PatientAge", "StudyInstanceUID", "SeriesDescription")},
     **{name: name for name in ("Modality", "BodyPartExamined", "Manufacturer", "ManufacturerModelName")},
-    "SOPClassUID": "SOPClassUID",
     "StudyDescription": "StudyDesc",
 }
 """Columns that hold a value as NBIA gives it -> its key there."""
@@ -90,8 +89,7 @@ class Tcia:
             rows = self._with_metadata(self.main, self.main.shared_cart(self.argument))
         else:
             rows = self._of_collection()
-        found = [_cleaned(row) for row in rows]
-        yield from map(self._record, sorted(found, key=_order))
+        yield from map(self._record, sorted(_each_once(rows), key=_order))
 
     def remote_files(self, row: Mapping[str, Any]) -> Iterator[RemoteFile]:
         """The zip of a series: its licence, its images, and ``md5hashes.csv`` with their hashes.
@@ -153,29 +151,17 @@ class Tcia:
             message = f"the licence is named {name}, and its address is that of {short_license(None, address)}"
             findings = [*findings, Finding(code="license_conflict", message=message)]
         content = _digest(uid, count, size, row.get("MaxSubmissionTimestamp"))
-        texts: dict[str, Any] = {column: row.get(key) for column, key in _TEXTS.items()}
-        texts["SOPClassUID"] = texts["SOPClassUID"] or tags.sop_class
         return SeriesRecord(
-            **texts,
+            **_columns(row, tags),
             key=f"{uid}:{content[:16]}",
             source=self.name,
             collection_id=collection,
-            StudyDate=as_date(row.get("StudyDate")),
-            SeriesInstanceUID=uid,
-            SeriesNumber=as_series_number(row.get("SeriesNumber")),
-            SeriesDate=as_date(row.get("SeriesDate")),
-            SOPInstanceUID=tags.sop_instance,
-            FrameOfReferenceUID=tags.frame_of_reference,
-            SliceThickness=as_number(row.get("SliceThickness(mm)")),
             uri=server.image_address(uid),
             files=(),
             n_instances=count,
             size_bytes=size,
             content_hash=content,
             license=_license(name, address),
-            doi=as_doi(row.get("DataDescriptionURI")),
-            referenced_series=tags.series,
-            roi_names=tags.names,
             findings=tuple(findings),
         )
 
@@ -217,9 +203,35 @@ def _is_nlst(collection: str | None, uid: str) -> bool:
     return collection == _NLST or (not collection and uid.startswith(_OF_NLST))
 
 
-def _cleaned(row: Row) -> Row:
-    """Texts without blanks at their ends; what is only blanks is absent."""
-    return {key: as_text(value) if isinstance(value, str) else value for key, value in row.items()}
+def _each_once(rows: Iterable[Row]) -> list[Row]:
+    """Rows by their series, each once; texts without blanks at their ends, and absent where there is nothing else."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        cleaned = {key: as_text(value) if isinstance(value, str) else value for key, value in row.items()}
+        uid = cleaned.get("SeriesInstanceUID")
+        if not uid:
+            raise SourceError(f"TCIA lists a series without SeriesInstanceUID; what it tells has {', '.join(cleaned)}")
+        found.setdefault(uid, cleaned)
+    return list(found.values())
+
+
+def _columns(row: Row, tags: ObjectTags) -> dict[str, Any]:
+    """The columns that hold what a row, or an object itself, says in DICOM's words."""
+    texts = {column: row.get(key) for column, key in _TEXTS.items()}
+    return {
+        **texts,
+        "SOPClassUID": row.get("SOPClassUID") or tags.sop_class,
+        "StudyDate": as_date(row.get("StudyDate")),
+        "SeriesInstanceUID": row["SeriesInstanceUID"],
+        "SeriesNumber": as_series_number(row.get("SeriesNumber")),
+        "SeriesDate": as_date(row.get("SeriesDate")),
+        "SOPInstanceUID": tags.sop_instance,
+        "FrameOfReferenceUID": tags.frame_of_reference,
+        "SliceThickness": as_number(row.get("SliceThickness(mm)")),
+        "doi": as_doi(row.get("DataDescriptionURI")),
+        "referenced_series": tags.series,
+        "roi_names": tags.names,
+    }
 
 
 def _order(row: Row) -> tuple[str, ...]:

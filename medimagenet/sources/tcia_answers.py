@@ -6,6 +6,7 @@ Rows keep the keys of version 4 and the values as they came; what the functions 
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -118,15 +119,16 @@ def as_text(value: Any) -> str | None:
 def as_number(value: Any) -> float | None:
     """A number that comes as one or as text, such as ``27844690`` or ``"1.000000"``; None where it is none."""
     try:
-        return float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def as_count(value: Any) -> int | None:
     """A whole number, None where it is none."""
     number = as_number(value)
-    return None if number is None or number != number or number < 0 else int(number)
+    return None if number is None or number < 0 else int(number)
 
 
 def as_series_number(value: Any) -> str | None:

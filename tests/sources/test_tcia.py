@@ -167,6 +167,19 @@ def test_sizes_that_a_row_lacks_are_asked_for(tcia, server):  # 1.2: null keys a
     assert size in {record.size_bytes for record in tcia_.series()}
 
 
+def test_a_series_that_is_listed_twice_is_one_row(tcia, server):
+    server.series.append(server.series[0])
+    uids = [record.SeriesInstanceUID for record in tcia("SYN Phantoms-1", references=False).series()]
+    assert len(uids) == len(set(uids)) == 3
+
+
+def test_a_series_without_uid_is_an_error(tcia, server):
+    source = tcia("SYN Phantoms-1")
+    source.main.series = lambda **_: [{"Collection": "SYN Phantoms-1", "Modality": "CT"}]
+    with pytest.raises(SourceError, match="without SeriesInstanceUID; what it tells has Collection, Modality"):
+        list(source.series())
+
+
 def test_of_a_licence_and_an_address_that_disagree_the_narrower_counts(tcia, server):  # 2.1, Annex C 10
     for one in server.series:
         one.values |= {"LicenseName": "CC BY 3.0", "LicenseURI": NC["license_uri"]}

@@ -11,10 +11,9 @@ import requests
 
 from medimagenet.errors import HttpError, SourceError
 from medimagenet.sources.http import Limits
-from medimagenet.sources.tcia_endpoints import ENDPOINTS
 from medimagenet.sources.tcia_nbia import Nbia
 from medimagenet.synthetic import write_patient
-from tests.sources.nbia_server import REQUIRED, V4_PARAMETERS, Fault, Held, NbiaServer, hold_series
+from tests.sources.nbia_server import Fault, Held, NbiaServer, hold_series
 
 QUICK = Limits(attempts=2, backoff_s=0.0, connect_s=5.0, read_s=5.0)
 
@@ -43,13 +42,6 @@ def nbia(server):
 @pytest.fixture
 def ct(held):
     return next(one for one in held if one.values["Modality"] == "CT")
-
-
-def test_the_table_has_the_parameters_that_version_4_takes():  # 1.3
-    for name, parameters in V4_PARAMETERS.items():
-        endpoint = ENDPOINTS[name]
-        assert {*endpoint.required, *endpoint.optional} == set(parameters), name
-        assert set(REQUIRED.get(name, ())) <= set(endpoint.required), name
 
 
 def test_values_and_counts(nbia, server):
