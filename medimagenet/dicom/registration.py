@@ -75,6 +75,10 @@ def read_registration(file: Path) -> Registration:
     """
     path = Path(file)
     dataset = read_dataset(path)
+    try:
+        dataset.walk(lambda *_: None)  # every value becomes what its VR says, or fails here
+    except Exception as error:  # values that break their VR's rules raise whatever they meet
+        raise DicomError(f"{path.name} has a header that cannot be read: {error}") from error
     if dataset.SOPClassUID == DEFORMABLE_STORAGE:
         raise DicomError(f"{path.name} is a deformable registration: only matrices can be read")
     if dataset.SOPClassUID != REGISTRATION_STORAGE:

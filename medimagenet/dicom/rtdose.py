@@ -50,6 +50,10 @@ def read_dose(file: Path, reference: Grid | Volume | None = None, *, parallel: b
     """
     path = Path(file)
     dataset = read_dataset(path)
+    try:
+        dataset.walk(lambda *_: None)  # every value becomes what its VR says, or fails here
+    except Exception as error:  # values that break their VR's rules raise whatever they meet
+        raise DicomError(f"{path.name} has a header that cannot be read: {error}") from error
     if dataset.SOPClassUID != RTDOSE_STORAGE:
         raise DicomError(f"{path.name} is not an RTDOSE object: its SOPClassUID (0008,0016) is {dataset.SOPClassUID}")
     stored = decode_frames(dataset, path.name)
@@ -123,7 +127,10 @@ def _onto(dose: Volume, reference: Grid | Volume, parallel: bool) -> Volume:
 def _stack(dataset: pydicom.Dataset, n_frames: int, name: str) -> Stack:
     """The planes of the frames as a stack of slices."""
     values = {element.keyword: element.value for element in dataset if element.tag.group in (0x0018, 0x0020, 0x0028)}
-    base = plane_from_values({**values, "NumberOfFrames": 1})
+    try:
+        base = plane_from_values({**values, "NumberOfFrames": 1})
+    except (TypeError, ValueError) as error:
+        raise DicomError(f"{name} does not say where its planes are: {error}") from error
     if base.position is None or base.orientation is None:
         return stack_slices([base])
     offsets = _offsets(dataset, n_frames, base.position[2], name)
@@ -152,7 +159,10 @@ def _offsets(dataset: pydicom.Dataset, n_frames: int, first_z: float, name: str)
     if vector is None or len(vector) != n_frames:
         count = 0 if vector is None else len(vector)
         raise GeometryError(f"{name} has {n_frames} frames but {count} offsets in GridFrameOffsetVector (3004,000C)")
-    offsets = np.array(vector, dtype=np.float64)
+    try:
+        offsets = np.array(vector, dtype=np.float64)
+    except ValueError as error:
+        raise DicomError(f"{name} has a GridFrameOffsetVector (3004,000C) that is not numbers: {error}") from error
     if offsets[0] != 0 and abs(offsets[0] - first_z) > 0.01:
         raise GeometryError(
             f"{name}: GridFrameOffsetVector (3004,000C) begins with {offsets[0]:g}, which is neither 0 nor the z of "

@@ -41,6 +41,9 @@ SEG_STORAGE = (SEGMENTATION_STORAGE, LABEL_MAP_STORAGE)
 
 ALIGNMENT_TOLERANCE = 0.25  # voxels: farther off, a frame is on another grid, and copying voxels would shift it
 
+MOST_PLANES = 4096  # more planes than any scan has, of which most are missing, are a broken position
+MOST_MISSING = 20  # times as many planes as frames
+
 _SOP_CLASS, _SERIES_UID, _FRAME_OF_REFERENCE = 0x00080016, 0x0020000E, 0x00200052
 _FRAME_COUNT, _ROWS, _COLUMNS, _BITS = 0x00280008, 0x00280010, 0x00280011, 0x00280100
 _KIND, _GREATEST = 0x00620001, 0x0062000E
@@ -317,6 +320,8 @@ def _grid_of(places: Planes, shape: tuple[int, int, int]) -> Grid:
     between = float(gaps.min()) if len(gaps) else places.thickness or float(spacing.min())
     first = places.origins[order[0]]
     number = round(float(heights[order[-1]] - heights[order[0]]) / between) + 1
+    if number > max(MOST_PLANES, MOST_MISSING * len(heights)):
+        raise GeometryError(f"the {len(heights)} frames of the segmentation are spread over {number} planes")
     direction = np.column_stack([cosines, normal])
     rows = [(float(x), float(y), float(z)) for x, y, z in direction]
     grid = Grid(

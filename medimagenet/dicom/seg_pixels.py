@@ -80,7 +80,10 @@ def _unpack_runs(dataset: pydicom.Dataset, shape: tuple[int, int, int], name: st
     """RLE of packed bits, which pydicom does not decode: each frame one segment of bytes (PS3.5 annex G)."""
     count = shape[1] * shape[2]
     frames = np.zeros(shape, dtype=np.uint8)
-    parts = list(generate_frames(dataset.PixelData, number_of_frames=shape[0]))
+    try:
+        parts = list(generate_frames(dataset.PixelData, number_of_frames=shape[0]))
+    except ValueError as error:
+        raise DicomError(f"{name}: its fragments of pixels cannot be told apart: {error}") from error
     if len(parts) != shape[0]:
         raise DicomError(f"{name} has {len(parts)} fragments of pixels for {shape[0]} frames")
     for frame, part in zip(frames, parts, strict=True):

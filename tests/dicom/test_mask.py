@@ -1,9 +1,12 @@
 """read_mask: classes, unions, dispatch, and the nested contours of real lungs."""
 
+import contextlib
 import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
 from medimagenet.dicom import read_mask, read_series, read_structures
@@ -168,3 +171,25 @@ def test_real_lungs(realdata, tmp_path):
         np.testing.assert_array_equal(unpack_region(packed, number), channel)
     lungs = read_mask(path, volume, {"lungs": ["lung.*"]}, parallel=True)
     np.testing.assert_array_equal(lungs.array[0], mask["Lung-Left"] | mask["Lung-Right"])
+
+
+@pytest.mark.realdata
+@settings(max_examples=150)
+@given(
+    name=st.sampled_from(
+        ["seg/dcmqi/24x38x3/seg/label.seg", "seg/pydicom/liver_rle.dcm", "rtstruct/rt_utils_mock/rt.dcm"]
+    ),
+    damage=st.lists(st.tuples(st.integers(132, 9000), st.binary(max_size=6)), min_size=1, max_size=6),
+    cut=st.none() | st.integers(140, 9000),
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_files_are_read_or_refused(realdata, tmp_path_factory, name, damage, cut):
+    data = bytearray((realdata / name).read_bytes())
+    for at, replacement in damage:
+        data[at : at + len(replacement)] = replacement
+    path = tmp_path_factory.mktemp("damaged") / "x.dcm"
+    path.write_bytes(data[:cut])
+    grid = Grid((24, 38, 3))
+    with contextlib.suppress(DicomError):
+        mask = read_mask(path, grid, off_grid="nearest")
+        assert mask.array.shape == (len(mask.names), *grid.shape)

@@ -265,6 +265,15 @@ def test_files_that_contradict_themselves_are_read_with_a_finding(tmp_path, mask
     assert mask.array.sum() < plain.array.sum()
 
 
+def test_frames_that_are_spread_over_the_world_form_no_grid(tmp_path, masks):
+    def throw(dataset):
+        dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient[2] = -1e6
+
+    path = write_seg(tmp_path / "s.dcm", masks.astype(np.uint8), change=throw)
+    with pytest.raises(GeometryError, match="frames of the segmentation are spread over 4000"):
+        read_mask(path)
+
+
 def test_a_hundred_segments_and_many_frames(tmp_path):
     grid = Grid((8, 8, 30), (1.0, 1.0, 3.0))
     masks = np.random.default_rng(2).random((100, *grid.shape)) < 0.1
