@@ -1,137 +1,143 @@
 """Random patches with labels as batches for training: PatchLoader beside its peers, in milliseconds per patch.
 
-Synthetic volumes of 200 x 256 x 256, int16 image and uint8 label; patches of 96³ in batches of 2, the image float32
-and normalised, axes RAS, every second patch on foreground, files in the page cache. Peers that crop arrays get them
-in RAS order from the start; we turn each patch. Peers run in this process; MONAI also with two worker processes.
+Synthetic volumes of 200 x 256 x 256, int16 image and uint8 label; patches in batches of 2, the image float32 and
+normalised, axes RAS, every second patch on foreground, files in the page cache. Peers that crop arrays get them in
+RAS order from the start; we turn each patch. Peers run in one process and, where they have workers, with two. Then the
+same after the page cache was dropped, in a training step that keeps a core busy, and the memory of whole processes.
 
-    python -m benchmarks.loading [--volumes 24] [--patch 128] [--json FILE]
+    python -m benchmarks.loading [--volumes 24] [--rounds 3] [--json FILE]
 """
 
+import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import h5py
-import hdf5plugin
 import numpy as np
 import torch
-import zarr
-from monai.data import CacheDataset, DataLoader, Dataset, PersistentDataset
-from monai.transforms import Compose, EnsureTyped, RandCropByPosNegLabeld, ScaleIntensityRanged
-from numpy.typing import NDArray
 
-from medimagenet.geometry import Grid
-from medimagenet.kernels.foreground import foreground_points
 from medimagenet.loading import PatchLoader
-from medimagenet.store import SampleData, StoreConfig, StoredArray, create_store
-from medimagenet.volume import Normalization
+from medimagenet.store import open_store
 
+from . import loading_data as data
 from . import rows
+from .loading_data import BATCH, Array, Pair
+from .loading_peers import RAM, TENSORSTORE, Batches, Guests, monai, sliced, with_workers
 
 AREA = "loading"
 SHAPE = (200, 256, 256)
-BATCH = 2
-WINDOW = Normalization(low=-160, high=240, subtract=40, divide=200)
-SECONDS = 1.5
+LARGE = (134, 512, 512)
+SECONDS = 1.0
 """Of one contender in one round."""
-RAM, RAW = "NumPy, arrays in RAM", "medimagenet, no codec"
+RAW = "medimagenet, no codec"
 GOALS = {
-    RAM: 0.45,
-    "zarr-python": 5,
-    "MONAI PersistentDataset": 30,
-    "MONAI PersistentDataset, 4 crops": 10,
-    "MONAI CacheDataset": 40,
+    "MONAI PersistentDataset": {96: 30, 128: 30},
+    "MONAI PersistentDataset, 4 crops": {96: 10, 128: 10},
+    "MONAI CacheDataset": {96: 40, 128: 40},
+    "TorchIO Queue": {96: 25, 128: 25},
+    "nnU-Net blosc2": {96: 4, 128: 3},
+    "tensorstore": {96: 2.5, 128: 2.5},
+    "zarr-python": {96: 5, 128: 5},
+    RAM: {96: 0.45, 128: 0.45},
 }
-"""How many times our time, from the compressed store, that of a peer should at least be."""
-GOAL_RAW = 0.8
-"""The same of arrays in RAM beside our store without a codec."""
+"""How many times our time, from the compressed store, that of the best of a peer's settings should at least be."""
+GOAL_RAW, GOAL_COLD = 0.8, 0.5
+ANONYMOUS_MB, FILE_RATIO, FIRST_S, WAITING = 600, 1.1, 1.0, 2.0
+STEP_S = 1 / 60
+"""Of a training step, per patch."""
 
-Array = NDArray[Any]
-Batches = Callable[[], Generator[int, None, None]]
-"""Begins anew; gives the number of patches of each batch."""
-Pair = tuple[Any, Any]
-"""Image and label of one volume, (X, Y, Z) in RAS order; anything that can be sliced."""
+Row = dict[str, Any]
 
 
 def main() -> None:
-    options = rows.options(__doc__, volumes=6, patch=96)
+    options = rows.options(__doc__, volumes=24)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        volumes = [_volume(number) for number in range(options.volumes)]
-        stores = {rows.OURS: _store(place / "ours.zarr", volumes, "blosc-lz4")}
-        stores[RAW] = _store(place / "raw.zarr", volumes, "none")
-        turned = [(_turned(image), _turned(label)) for image, label in volumes]
-        loaders = {who: _loader(path, options.patch) for who, path in stores.items()}
-        sliced = _sliced(place, turned)
-        for who, pairs in sliced.items():
-            for loader in loaders.values():
-                _check(who, pairs, loader, options.patch)
-        runs: dict[str, Batches] = {who: partial(_counted, loader) for who, loader in loaders.items()}
-        points = [np.argwhere(label) for _, label in turned]
-        runs |= {who: partial(_crops, pairs, points, options.patch) for who, pairs in sliced.items()}
-        runs |= _monai(place, turned, options.patch)
-        wall, busy = _measure(runs, options.rounds)
-        share = _share(stores[rows.OURS], options.volumes)
-    notes = [f"{options.volumes} synthetic volumes, {share:.2f} of their size in the compressed store."]
-    notes.append("Patches at equal places are equal bit for bit; MONAI draws its own.")
-    packages = ("zarr", "h5py", "hdf5plugin", "monai", "torch")
-    peers = {package: version(package) for package in packages}
-    rows.finish(AREA, _rows(wall, busy, options.patch), notes, peers, options.json)
+        found, notes = _run(Path(name), options.volumes, options.rounds, options.peers)
+    packages = ("zarr", "tensorstore", "h5py", "hdf5plugin", "monai", "torch")
+    rows.finish(AREA, found, notes, {package: version(package) for package in packages}, options.json)
 
 
-def _volume(seed: int) -> tuple[Array, Array]:
-    """A body with lungs in air, all with noise, and one organ: image and label, (Z, Y, X)."""
-    random = np.random.default_rng([2026, seed])
-    z, y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in SHAPE)
-    body = (y[:, None] / 0.75) ** 2 + (x / 0.92) ** 2 < 1
-    lungs = ((np.abs(x) - 0.42) / 0.3) ** 2 + (y[:, None] / 0.48) ** 2 < 1
-    plane = np.where(body, np.where(lungs, -850, 40), -1000).astype(np.float32)
-    noise = random.standard_normal(SHAPE, dtype=np.float32) * np.where(body, 30, 15).astype(np.float32)
-    image = plane + noise + 25 * np.sin(7 * z)[:, None, None] * body
-    centre, radius = random.uniform(-0.5, 0.5, 3), random.uniform(0.12, 0.3, 3)
-    scaled = [((axis - c) / r) ** 2 for axis, c, r in zip((z, y, x), centre, radius, strict=True)]
-    label = scaled[0][:, None, None] + scaled[1][:, None] + scaled[2] < 1
-    return image.astype(np.int16), label.astype(np.uint8)
+def _run(place: Path, count: int, rounds: int, environment: Path) -> tuple[list[Row], list[str]]:
+    volumes = [data.volume(number, SHAPE) for number in range(count)]
+    stores = {rows.OURS: data.write_store(place / "ours.zarr", volumes)}
+    stores[RAW] = data.write_store(place / "raw.zarr", volumes, codec="none")
+    turned = [(data.turned(image), data.turned(label)) for image, label in volumes]
+    share = data.share(stores[rows.OURS], volumes)
+    del volumes
+    points = [np.argwhere(label) for _, label in turned]
+    for number, (image, label) in enumerate(turned):
+        np.save(place / f"{number}.image.npy", data.normalised(image))
+        np.save(place / f"{number}.label.npy", label)
+    pairs = sliced(place, turned)
+    guests = Guests(environment, place)
+    found: list[Row] = []
+    try:
+        for patch in (96, 128):
+            found += _patches(stores, pairs, points, guests, place, patch, rounds)
+        found += _busy(stores[rows.OURS], pairs, points, guests)
+    finally:
+        guests.close()
+    found += _cold(stores[rows.OURS], pairs[TENSORSTORE], points, place)
+    found += _memory(stores[rows.OURS], place, count)
+    found += _large(place / "large", rounds)
+    notes = [
+        f"{count} synthetic volumes of {SHAPE[0]} x {SHAPE[1]} x {SHAPE[2]}, {share:.2f} of their size in the store.",
+        "Patches at equal places are equal bit for bit; MONAI, TorchIO and nnU-Net draw their own.",
+        "A goal is for the best of a peer's settings.",
+    ]
+    return found, notes
 
 
-def _turned(array: Array) -> Array:
-    """(X, Y, Z), axes to the patient's right, anterior and superior."""
-    return np.ascontiguousarray(array.transpose(2, 1, 0)[::-1, ::-1])
+def _patches(
+    stores: Mapping[str, Path],
+    pairs: Mapping[str, list[Pair]],
+    points: list[Array],
+    guests: Guests,
+    place: Path,
+    patch: int,
+    rounds: int,
+) -> list[Row]:
+    """Milliseconds per patch, files in the page cache."""
+    loaders = {who: _loader(path, patch) for who, path in stores.items()}
+    for who, one in pairs.items():
+        for loader in loaders.values():
+            _check(who, one, loader, patch)
+    runs: dict[str, Batches] = {who: partial(_counted, loader) for who, loader in loaders.items()}
+    runs |= {who: partial(data.crops, one, points, patch) for who, one in pairs.items()}
+    runs |= {f"{who}, 2 workers": partial(with_workers, pairs[who], points, patch) for who in (RAM, "zarr-python")}
+    runs |= monai(place, len(points), patch, in_memory=patch == 96)
+    measures: dict[str, Callable[[], float]] = {who: partial(_time, run) for who, run in runs.items()}
+    measures |= {who: partial(guests.milliseconds, who, patch, SECONDS) for who in guests.names}
+    times: dict[str, list[float]] = {who: [] for who in measures}
+    for _ in range(rounds):
+        for who, measure in measures.items():
+            times[who].append(measure())
+    wall = {who: statistics.median(found) for who, found in times.items()}
+    work = f"patches of {patch}³"
+    raw = {rows.OURS: wall.pop(RAW), RAM: wall[RAM]}
+    made = rows.compare(AREA, work, wall, "ms", None)
+    for peer, goals in GOALS.items():
+        mine = [row for row in made if row["who"].split(", 2 workers")[0].startswith(peer) and _is(row["who"], peer)]
+        if mine:
+            best = min(mine, key=lambda row: row["value"])
+            best["goal"], best["met"] = goals[patch], best["ratio"] >= goals[patch]
+    return [*made, *rows.compare(AREA, f"{work}, no codec", raw, "ms", GOAL_RAW)]
 
 
-def _store(path: Path, volumes: list[tuple[Array, Array]], codec: Any) -> Path:
-    grid = Grid(SHAPE[::-1], (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-    writer = create_store(
-        path,
-        recipe={"name": AREA},
-        recipe_hash="0" * 64,
-        classes=("organ",),
-        label_kind="map",
-        index_version="0",
-        config=StoreConfig(codec=codec),
-    )
-    for number, (image, label) in enumerate(volumes):
-        arrays = {
-            "image": StoredArray(array=image[None], grid=grid, normalization=WINDOW),
-            "label": StoredArray(array=label[None], grid=grid),
-        }
-        points = {"organ": foreground_points(label > 0, 10_000)}
-        data = SampleData(sample_id=f"v{number:04}", arrays=arrays, foreground=points, row={"split": "train"})
-        writer.commit([writer.write_sample(data)])
-    writer.finish("# Attribution\n", {"n_samples": len(volumes)})
-    return path
-
-
-def _share(store: Path, volumes: int) -> float:
-    """Size on disk over that of the voxels."""
-    return sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) / (3 * volumes * np.prod(SHAPE))
+def _is(who: str, peer: str) -> bool:
+    """Whether a row is about a peer of `GOALS`: "4 crops" has a goal of its own, tensorstore's is for its codec."""
+    return ("4 crops" in who) == ("4 crops" in peer) and not (peer == "tensorstore" and "no codec" in who)
 
 
 def _loader(store: Path, patch: int) -> PatchLoader:
@@ -144,141 +150,210 @@ def _counted(loader: PatchLoader) -> Generator[int, None, None]:
         yield len(batch["image"])
 
 
-def _sliced(place: Path, turned: list[tuple[Array, Array]]) -> dict[str, list[Pair]]:
-    """The volumes in each form that is cropped by slicing it."""
-    found: dict[str, list[Pair]] = {RAM: list(turned), "np.memmap": [], "zarr-python": [], "h5py, blosc": []}
-    blosc = zarr.codecs.BloscCodec(cname="lz4", shuffle="bitshuffle")
-    for number, pair in enumerate(turned):
-        made: dict[str, list[Any]] = {who: [] for who in found}
-        for name, array in zip(("image", "label"), pair, strict=True):
-            path = place / f"{number}.{name}"
-            np.save(f"{path}.npy", array)
-            made["np.memmap"].append(np.load(f"{path}.npy", mmap_mode="r"))
-            made["zarr-python"].append(
-                zarr.create_array(f"{path}.zarr", data=array, chunks=(64,) * 3, shards=(256,) * 3, compressors=blosc)
-            )
-            file = h5py.File(f"{path}.h5", "w")
-            made["h5py, blosc"].append(
-                file.create_dataset("0", data=array, chunks=(64,) * 3, **hdf5plugin.Blosc("lz4"))
-            )
-        for who in list(found)[1:]:
-            found[who].append((made[who][0], made[who][1]))
-    return found
-
-
-def _crop(pair: Pair, start: Any, patch: int, image: Array, label: Array) -> None:
-    """Fill one patch of a batch, (1, X, Y, Z) each."""
-    box = tuple(slice(int(a), int(a) + patch) for a in start)
-    voxels = image[0]
-    voxels[...] = pair[0][box]
-    np.clip(voxels, np.float32(WINDOW.low), np.float32(WINDOW.high), out=voxels)
-    voxels -= np.float32(WINDOW.subtract)
-    voxels /= np.float32(WINDOW.divide)
-    label[0] = pair[1][box]
-
-
-def _empty(patch: int) -> tuple[Array, Array]:
-    shape = (BATCH, 1, patch, patch, patch)
-    return np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.uint8)
-
-
-def _crops(pairs: list[Pair], points: list[Array], patch: int) -> Generator[int, None, None]:
-    """Patches of each batch that is cropped from arrays of one kind."""
-    random, number = np.random.default_rng(0), 0
-    while True:
-        images, labels = _empty(patch)
-        for image, label in zip(images, labels, strict=True):
-            volume = int(random.integers(len(pairs)))
-            limits = [n - patch for n in pairs[volume][0].shape]
-            start = [int(random.integers(limit + 1)) for limit in limits]
-            if number % 2:
-                voxel = points[volume][random.integers(len(points[volume]))]
-                start = [min(max(int(v) - patch // 2, 0), limit) for v, limit in zip(voxel, limits, strict=True)]
-            _crop(pairs[volume], start, patch, image, label)
-            number += 1
-        torch.from_numpy(images), torch.from_numpy(labels)
-        yield BATCH
-
-
-def _check(who: str, pairs: list[Pair], loader: PatchLoader, patch: int) -> None:
+def _check(who: str, pairs: Sequence[Pair], loader: PatchLoader, patch: int) -> None:
     """What a peer cuts at the places of three of our batches is what we gave."""
     for batch in islice(loader, 3):
-        images, labels = _empty(patch)
+        images, labels = data.empty(patch)
         for k, (sample, (x, y, z)) in enumerate(zip(batch["sample_id"], batch["patch_start"].tolist(), strict=True)):
-            start = (SHAPE[2] - patch - x, SHAPE[1] - patch - y, z)
-            _crop(pairs[int(sample[1:])], start, patch, images[k], labels[k])
+            pair = pairs[int(sample[1:])]
+            start = (pair[0].shape[0] - patch - x, pair[0].shape[1] - patch - y, z)
+            data.crop(pair, start, patch, images[k], labels[k])
         if not (np.array_equal(images, batch["image"]) and np.array_equal(labels, batch["label"])):
             raise SystemExit(f"patches of {who} and {rows.OURS} differ")
 
 
-class _Load:
-    """Read one volume as MONAI items hold it."""
-
-    def __call__(self, item: dict[str, str]) -> dict[str, Any]:
-        loaded: dict[str, Any] = {name: np.load(item[name])[None] for name in ("image", "label")}
-        return loaded
-
-
-def _monai(place: Path, turned: list[tuple[Array, Array]], patch: int) -> dict[str, Batches]:
-    """All before the random crop is cached, on disk or in RAM: the image as normalised float32."""
-    items = [{name: str(place / f"{k}.{name}.npy") for name in ("image", "label")} for k in range(len(turned))]
-    low, high = WINDOW.low, WINDOW.high
-    ends = [(value - WINDOW.subtract) / WINDOW.divide for value in (low, high)]
-    load = [_Load(), EnsureTyped(keys=("image", "label")), ScaleIntensityRanged("image", low, high, *ends, clip=True)]
-    cached = Compose(load)
-    persistent = PersistentDataset(items, cached, cache_dir=place / "monai")
-    memory = CacheDataset(items, cached, progress=False, num_workers=1)
-    return {
-        "MONAI PersistentDataset": partial(_monai_batches, persistent, patch, 1, 0),
-        "MONAI PersistentDataset, 2 workers": partial(_monai_batches, persistent, patch, 1, 2),
-        "MONAI PersistentDataset, 4 crops": partial(_monai_batches, persistent, patch, 4, 0),
-        "MONAI CacheDataset": partial(_monai_batches, memory, patch, 1, 0),
-    }
-
-
-def _monai_batches(cached: Any, patch: int, crops: int, workers: int) -> Generator[int, None, None]:
-    crop = RandCropByPosNegLabeld(("image", "label"), "label", (patch,) * 3, pos=1, neg=1, num_samples=crops)
-    loader = DataLoader(Dataset(cached, crop), batch_size=BATCH, shuffle=True, num_workers=workers)
-    while True:
-        for batch in loader:
-            yield len(batch["image"])
-
-
-def _measure(runs: dict[str, Batches], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Milliseconds per patch, wall and of all threads of this process: medians of rounds in which all take turns."""
-    times: dict[str, list[tuple[float, float]]] = {who: [] for who in runs}
-    for _ in range(rounds):
-        for who, run in runs.items():
-            times[who].append(_time(run()))
-    medians = {who: [statistics.median(column) for column in zip(*found, strict=True)] for who, found in times.items()}
-    return {who: wall for who, (wall, _) in medians.items()}, {who: busy for who, (_, busy) in medians.items()}
-
-
-def _time(batches: Generator[int, None, None]) -> tuple[float, float]:
-    """After some batches, with what runs ahead of the first; nothing goes on in the background afterwards."""
+def _time(run: Batches) -> float:
+    """Milliseconds per patch, after some batches, with what runs ahead of the first; all ends before it returns."""
+    batches = run()
     for _ in range(4):
         next(batches)
-    patches, start, busy = 0, time.perf_counter(), time.process_time()
+    patches, start = 0, time.perf_counter()
     while time.perf_counter() - start < SECONDS:
         patches += next(batches)
-    elapsed, busy = time.perf_counter() - start, time.process_time() - busy
+    elapsed = time.perf_counter() - start
     batches.close()
-    return 1000 * elapsed / patches, 1000 * busy / patches
+    return 1000 * elapsed / patches
 
 
-def _rows(wall: dict[str, float], busy: dict[str, float], patch: int) -> list[dict[str, Any]]:
-    work = f"patches of {patch}³"
-    raw = {rows.OURS: wall.pop(RAW), RAM: wall[RAM]}
-    made = rows.compare(AREA, work, wall, "ms", None)
-    for row in made:
-        row["goal"] = GOALS.get(row["who"])
-        row["met"] = None if row["goal"] is None else row["ratio"] >= row["goal"]
-    here = {who: value for who, value in busy.items() if not who.endswith("workers")}
-    return [
-        *made,
-        *rows.compare(AREA, f"{work}, no codec", raw, "ms", GOAL_RAW),
-        *rows.compare(AREA, f"{work}: CPU time of all threads", here, "ms", None),
+def _busy(store: Path, pairs: Mapping[str, list[Pair]], points: list[Array], guests: Guests) -> list[Row]:
+    """Percent of its time that a step which keeps one core busy, and takes 60 patches a second, waits for its batch."""
+    runs: dict[str, Batches] = {rows.OURS: partial(_counted, _loader(store, 96))}
+    runs |= {
+        who: partial(data.crops, pairs[who], points, 96) for who in (RAM, TENSORSTORE, "zarr-python", "h5py, blosc")
+    }
+    runs["zarr-python, 2 workers"] = partial(with_workers, pairs["zarr-python"], points, 96)
+    waits = {who: 100 * _waiting(run) for who, run in runs.items()}
+    made = rows.compare(AREA, "waiting of a step that takes 60 patches of 96³ a second", waits, "%", None)
+    made[0]["goal"], made[0]["met"] = WAITING, made[0]["value"] < WAITING
+    return made
+
+
+def _waiting(run: Batches) -> float:
+    batches, matrix = run(), torch.randn(256, 256)
+    for _ in range(6):
+        next(batches)
+    waited = computed = 0.0
+    for _ in range(60):
+        start = time.perf_counter()
+        patches = next(batches)
+        begin = time.perf_counter()
+        while time.perf_counter() - begin < STEP_S * patches:
+            matrix @ matrix  # without the GIL, as a network
+        waited += begin - start
+        computed += time.perf_counter() - begin
+    batches.close()
+    return waited / (waited + computed)
+
+
+def _cold(store: Path, pairs: Sequence[Pair], points: Sequence[Array], place: Path) -> list[Row]:
+    """The first 24 patches after the page cache was dropped, milliseconds per patch."""
+    loader = _loader(store, 96)
+    starts = [
+        (sample, start)
+        for batch in islice(loader, 12)
+        for sample, start in zip(batch["sample_id"], batch["patch_start"].tolist(), strict=True)
     ]
+    ranges = _ranges(store, starts)
+    times: dict[str, list[float]] = {rows.OURS: [], "two threads, pread of the same bytes": [], TENSORSTORE: []}
+    for _ in range(3):
+        for who, run in (
+            (rows.OURS, partial(_first_patches, loader)),
+            ("two threads, pread of the same bytes", partial(_pread, ranges)),
+            (TENSORSTORE, partial(_take, partial(data.crops, pairs, points, 96))),
+        ):
+            _drop(place)
+            loader.set_epoch(1)
+            loader.set_epoch(0)
+            begin = time.perf_counter()
+            run()
+            times[who].append(1000 * (time.perf_counter() - begin) / 24)
+    made = rows.compare(
+        AREA, "first 24 patches, cold", {who: statistics.median(t) for who, t in times.items()}, "ms", 1
+    )
+    made[1]["goal"], made[1]["met"] = GOAL_COLD, made[1]["ratio"] >= GOAL_COLD
+    return made
+
+
+def _first_patches(loader: PatchLoader) -> None:
+    for _ in islice(loader, 12):
+        pass
+
+
+def _take(run: Batches) -> None:
+    for _ in islice(run(), 12):
+        pass
+
+
+def _drop(place: Path) -> None:
+    """Tell the kernel that no page of any file below a folder is wanted any more."""
+    for path in place.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
+def _ranges(store: Path, starts: Sequence[tuple[str, Sequence[int]]]) -> list[tuple[Path, int, int]]:
+    """File, offset and length of every chunk that patches of 96³ touch, from the indexes of the shards."""
+    opened, found = open_store(store), []
+    for sample, (x, y, z) in starts:
+        for name in ("image", "label"):
+            path = store / "samples" / sample / name / "0" / "c" / "0" / "0" / "0" / "0"
+            size = opened.array(sample, name).shape[1:]
+            counts = [-(-n // 32) for n in size]
+            content = path.read_bytes()
+            index = np.frombuffer(content[-16 * int(np.prod(counts)) - 4 : -4], dtype="<i8").reshape(*counts, 2)
+            box = tuple(slice(a // 32, (a + 95) // 32 + 1) for a in (z, y, x))
+            found += [(path, offset, length) for offset, length in index[box].reshape(-1, 2).tolist() if offset >= 0]
+    return found
+
+
+def _pread(ranges: Sequence[tuple[Path, int, int]]) -> None:
+    def read(part: Sequence[tuple[Path, int, int]]) -> None:
+        descriptors: dict[Path, int] = {}
+        for path, offset, length in part:
+            if path not in descriptors:
+                descriptors[path] = os.open(path, os.O_RDONLY)
+            os.pread(descriptors[path], length, offset)
+        for descriptor in descriptors.values():
+            os.close(descriptor)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(read, (ranges[: len(ranges) // 2], ranges[len(ranges) // 2 :])))
+
+
+def _memory(store: Path, place: Path, count: int) -> list[Row]:
+    """Memory of whole processes, and the first batch after the imports, kernels cached."""
+    many = data.link_samples(store, place / "many.zarr", 2400 // count)
+    (single,), (single_file,) = _processes(store, 1)
+    (large,), _ = _processes(many, 1)
+    _, files = _processes(store, 2)
+    found = []
+    for work, value, unit, limit in (
+        (f"anonymous memory, {count} volumes", single["anonymous_bytes"] / 1e6, "MB", ANONYMOUS_MB),
+        ("anonymous memory, 2,400 volumes", large["anonymous_bytes"] / 1e6, "MB", ANONYMOUS_MB),
+        ("file-backed memory, two ranks over one", sum(files) / single_file, "x", FILE_RATIO),
+        ("first batch after the imports", single["first_s"], "s", FIRST_S),
+        ("first batch after the imports, 2,400 volumes", large["first_s"], "s", FIRST_S),
+    ):
+        row = rows.alone(AREA, work, value, unit)
+        row["goal"], row["met"] = limit, value <= limit
+        found.append(row)
+    with tempfile.TemporaryDirectory() as cache:
+        (fresh,), _ = _processes(store, 1, XDG_CACHE_HOME=cache)
+    found.append(rows.alone(AREA, "first batch after the imports, kernels not yet compiled", fresh["first_s"], "s"))
+    return found
+
+
+def _processes(store: Path, ranks: int, **environment: str) -> tuple[list[dict[str, float]], list[int]]:
+    """A training process per rank, 300 batches each: what they say, and their file-backed memory while all are there."""
+    command = [sys.executable, "-m", "benchmarks.loading_process", str(store), "96", "300"]
+    started = [
+        subprocess.Popen(
+            [*command, str(rank), str(ranks)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        for rank in range(ranks)
+    ]
+    said = [json.loads(process.stdout.readline()) for process in started if process.stdout]
+    files = []
+    for _ in range(2):
+        for process in started:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        if not files:
+            files = [json.loads(process.stdout.readline())["file_bytes"] for process in started if process.stdout]
+    for process in started:
+        process.communicate()
+    return said, files
+
+
+def _large(place: Path, rounds: int) -> list[Row]:
+    """Volumes of 134 x 512 x 512, without goals."""
+    place.mkdir()
+    volumes = [data.volume(number, LARGE) for number in range(4)]
+    store = data.write_store(place / "ours.zarr", volumes)
+    turned = [(data.turned(image), data.turned(label)) for image, label in volumes]
+    del volumes
+    points = [np.argwhere(label) for _, label in turned]
+    pairs = sliced(place, turned)
+    found: list[Row] = []
+    for patch in (96, 128):
+        runs: dict[str, Batches] = {rows.OURS: partial(_counted, _loader(store, patch))}
+        runs |= {who: partial(data.crops, one, points, patch) for who, one in pairs.items()}
+        times: dict[str, list[float]] = {who: [] for who in runs}
+        for _ in range(min(rounds, 2)):
+            for who, run in runs.items():
+                times[who].append(_time(run))
+        medians = {who: statistics.median(one) for who, one in times.items()}
+        found += rows.compare(AREA, f"patches of {patch}³ of 512 x 512 x 134", medians, "ms", None)
+    return found
 
 
 if __name__ == "__main__":
