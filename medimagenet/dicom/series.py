@@ -13,6 +13,7 @@ from ..findings import Finding, Severity
 from ..geometry import Grid
 from ..volume import Volume
 from .decode import read_values, value_dtype
+from .dicomdir import is_dicomdir, media_files
 from .frames import Frame
 from .header import METADATA, ImageHeader, Known, keyword_values, read_image_header
 from .layout import Layout, layout_of
@@ -173,7 +174,7 @@ def _image_headers(files: Path | Sequence[Path]) -> list[ImageHeader]:
     if isinstance(files, str | Path):
         path = Path(files)
         if not path.is_dir():
-            return [_image_header(path)]
+            return _image_headers(_named_files(path)) if is_dicomdir(path) else [_image_header(path)]
         found = list(_images_of(path))
         if not found:
             raise DicomError(f"no DICOM image in folder {path.name}")
@@ -182,6 +183,17 @@ def _image_headers(files: Path | Sequence[Path]) -> list[ImageHeader]:
         raise DicomError("no files given: a series has at least one")
     known: Known = {}
     return [_image_header(Path(file), known) for file in files]
+
+
+def _named_files(dicomdir: Path) -> list[Path]:
+    """The files of a DICOMDIR, all of which must be there."""
+    listed = media_files(dicomdir)
+    if listed.missing:
+        few = ", ".join(listed.missing[:3]) + (", ..." if len(listed.missing) > 3 else "")
+        raise DicomError(f"{dicomdir.name} names {len(listed.missing)} files that are not there: {few}")
+    if not listed.files:
+        raise DicomError(f"{dicomdir.name} names no files")
+    return list(listed.files)
 
 
 def _images_of(folder: Path) -> Iterator[ImageHeader]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..dicom.scan import Progress
 from ..errors import SourceError
 from ..sources.base import SeriesRecord, Source
+from ..sources.dicomdir import DicomDir
 from ..sources.folder import Folder
 from ..sources.inventory import Inventory
 from ..sources.registry import listed_source, source_names
@@ -74,7 +75,7 @@ def index_source(
     Parameters
     ----------
     target
-        A folder, or the name of a source, a colon and what is asked of it, such as
+        A folder, a DICOMDIR, or the name of a source, a colon and what is asked of it, such as
         ``dicomweb:https://pacs.example.org/dicom-web`` or ``archive:manifest.yaml``.
     previous, jobs, progress
         Of a folder: as of `index_directory`.
@@ -88,6 +89,8 @@ def index_source(
     """
     named = _NAMED.fullmatch(target)
     origin = {"collection_id": collection_id, "license": license, "doi": doi}
+    if Path(target).is_file():  # a DICOMDIR, or nothing that can be indexed
+        return _index_listed(DicomDir(target), target, origin, progress)
     if named is None or named["name"] == Folder.name or Path(target).exists():
         folder = named["argument"] if named is not None and not Path(target).exists() else target
         return index_directory(folder, previous=previous, jobs=jobs, progress=progress, **origin)
@@ -95,7 +98,12 @@ def index_source(
         raise SourceError(
             f"no folder at {target}, and no source {named['name']!r}: there are {', '.join(source_names())}"
         )
-    source = listed_source(named["name"], named["argument"])
+    return _index_listed(listed_source(named["name"], named["argument"]), target, origin, progress)
+
+
+def _index_listed(source: Source, target: str, origin: dict[str, str | None], progress: Progress | None) -> Index:
+    if hasattr(source, "progress"):
+        source.progress = progress  # of sources that ask a question per series
     records = list(_with_origin(source, origin))
     if not records:
         raise SourceError(f"{target} has no series that it lets us see")

@@ -28,6 +28,7 @@ GROUP = "medimagenet.sources"
 
 SOURCES = {
     "archive": "medimagenet.sources.archive:Archive",
+    "dicomdir": "medimagenet.sources.dicomdir:DicomDir",
     "dicomweb": "medimagenet.sources.dicomweb:DicomWeb",
     "folder": "medimagenet.sources.folder:Folder",
     "idc": "medimagenet.sources.idc_objects:IdcObjects",
