@@ -8,7 +8,8 @@ A wrong argument is ``ValueError``; a world that is not as expected is one of th
     ├── LicenseError           data whose licence or agreement has to be accepted first
     ├── IndexFileError         an index file is missing, cut, of another format or empty
     ├── DicomError             a DICOM object cannot be decoded
-    │   └── GeometryError      its slices do not form the volume that was asked for
+    │   ├── GeometryError      its slices do not form the volume that was asked for
+    │   └── NiftiError         a NIfTI file cannot be decoded, or does not fit its image
     ├── RecipeError            a recipe is wrong: unknown key, wrong value, a class that matches nothing
     ├── StoreError             a store cannot be read or written
     │   ├── StoreExistsError   the output path is taken
@@ -61,6 +62,10 @@ class DicomError(MedImageNetError):
 
 class GeometryError(DicomError):
     """The slices of a series do not form the volume that was asked for."""
+
+
+class NiftiError(DicomError):
+    """A NIfTI file cannot be decoded, or does not fit its image. Caught where a `DicomError` is: it is an input too."""
 
 
 class RecipeError(MedImageNetError):

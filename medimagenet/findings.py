@@ -119,7 +119,6 @@ SEVERITY: dict[str, Severity] = {
     "step_not_applied": Severity.WARNING,
     # NIfTI
     "nifti_forms_differ": Severity.WARNING,
-    "nifti_no_form": Severity.WARNING,
     "grid_mismatch": Severity.ERROR,
     "label_not_whole": Severity.ERROR,
     "label_too_large": Severity.ERROR,

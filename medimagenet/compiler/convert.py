@@ -29,6 +29,7 @@ from .agreements import check_agreements
 from .convert_plan import ConvertPlan, To, plan_of_index, plan_of_store, settings_hash
 from .convert_record import TABLE_SCHEMA, table_rows, to_csv
 from .convert_sample import PARTIAL, Settings, convert_sample, is_whole
+from .pairs import index_pairs
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
 from .report import CompileReport, Outcome, State
 from .run import Progress
@@ -70,7 +71,7 @@ def convert_dataset(
 
     Parameters
     ----------
-    source : a folder of DICOM, an index, or a store
+    source : a folder of DICOM or NIfTI, an index, a store, or a CSV of image-label pairs (`index_pairs`)
     out : folder to write. For nnU-Net it is called ``DatasetXXX_NAME``
     to : "nifti" (a folder per patient and sample), "hdf5" (a file per sample) or "nnunet" (nnU-Net's raw format)
     recipe : what becomes of the samples of an index. None converts every image series as it is, on its own grid, with
@@ -126,6 +127,8 @@ def open_source(source: Index | Store | Path | str, *, jobs: int | None = None) 
     path = Path(source)
     if (path / "zarr.json").is_file():
         return open_store(path)
+    if path.suffix.lower() == ".csv":
+        return index_pairs(path)
     return index_directory(path, jobs=jobs) if path.is_dir() else open_index(path)
 
 

@@ -16,11 +16,12 @@ from ..errors import DicomError
 from ..findings import Finding
 from ..geometry import Grid
 from ..index import Index
+from ..nifti import read_nifti_mask
 from ..preprocess import Recipe, preprocess
 from ..store import ArrayReader, open_store
 from ..volume import Volume
 from .convert_plan import Item
-from .decode import ANNOTATIONS, exactly, read_case
+from .decode import ANNOTATIONS, NIFTI, exactly, read_case
 
 LABEL = "label"
 MASK_BYTES = 1 << 28
@@ -106,6 +107,11 @@ def _regions(item: Item, content: Content) -> Iterator[tuple[str, NDArray[Any]]]
             continue
         try:
             path = Index.paths(row)[0]
+            if row["file_format"] == NIFTI:
+                mask = read_nifti_mask(path, image, row["roi_names"] or ())
+                content.findings += mask.findings
+                yield from zip(mask.names, mask.array, strict=True)
+                continue
             names = read_regions(path).names
             for start in range(0, len(names), at_once):
                 mask = read_mask(path, image, exactly(names[start : start + at_once]))

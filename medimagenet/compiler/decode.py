@@ -10,11 +10,14 @@ import numpy as np
 from ..dicom import read_dose, read_mask, read_registration, read_series
 from ..dicom.mask import read_regions
 from ..index import Index, Sample
+from ..nifti import read_nifti, read_nifti_mask
 from ..rois import Several, match_rois
 from ..volume import Case, Mask, Volume
 
 IMAGES = ("CT", "MR", "PT")
 ANNOTATIONS = ("RTSTRUCT", "SEG")
+NIFTI = "nifti"
+_NIFTI_METADATA = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "SeriesDescription", "PatientID")
 
 
 def read_case(
@@ -47,7 +50,9 @@ def read_case(
     masks: list[Mask] = []
     provenance: list[Mapping[str, Any]] = []
     for modality, row in sample.series.items():
-        if modality in ANNOTATIONS:
+        if row["file_format"] == NIFTI:
+            _add_nifti(row, modality, images, masks)
+        elif modality in ANNOTATIONS:
             path = Index.paths(row)[0]
             wanted, left_out = _wanted(path, rois, several)
             masks.append(read_mask(path, next(iter(images.values())), wanted))
@@ -67,6 +72,16 @@ def read_case(
         findings=tuple(sample.findings),
         provenance=tuple(provenance),
     )
+
+
+def _add_nifti(row: Mapping[str, Any], modality: str, images: dict[str, Volume], masks: list[Mask]) -> None:
+    """Read the NIfTI file of a row into images or masks."""
+    path = Index.paths(row)[0]
+    if modality in ANNOTATIONS:
+        masks.append(read_nifti_mask(path, next(iter(images.values())), row["roi_names"] or ()))
+    else:
+        known = {name: row[name] for name in _NIFTI_METADATA if row[name] is not None}
+        images[modality] = read_nifti(path, modality=modality, metadata=known)
 
 
 def _registered(volume: Volume, registration: Mapping[str, Any] | None, images: Mapping[str, Volume]) -> Volume:

@@ -134,7 +134,10 @@ def _no_samples(recipe: Recipe, missing: Sequence[tuple[str, str]]) -> str:
 
 
 def _roi_names(sample: Sample) -> list[str]:
-    return [name for row in sample.series.values() for name in row["roi_names"] or ()]
+    """As the index knows them; a NIfTI label that tells no names may have any number."""
+    names = [name for row in sample.series.values() for name in row["roi_names"] or ()]
+    is_unnamed = any(row["file_format"] and row["Modality"] == "SEG" for row in sample.series.values()) and not names
+    return [f"label_{value}" for value in range(1, 256)] if is_unnamed else names
 
 
 def _check_classes(samples: Sequence[Sample], recipe: Recipe) -> None:

@@ -1,0 +1,92 @@
+"""Image-label pairs in a CSV, and nnU-Net folders: NIfTI in, the same out, and a store of it."""
+
+import csv
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from medimagenet.compiler import compile_store, convert_dataset, index_pairs
+from medimagenet.errors import SourceError
+from medimagenet.index import index_directory
+from medimagenet.preprocess import Recipe
+from medimagenet.store import open_store
+
+AFFINE = np.diag([-2.0, -2.0, 3.0, 1.0])
+RECIPE = "name: pairs\nmodalities: [CT, SEG]\nrois: {gtv: [%s]}\nsplit: {train: 1}\n"
+
+
+def write(folder, number, label_affine=AFFINE):
+    random = np.random.default_rng(number)
+    image = random.integers(-1000, 1000, (12, 10, 8)).astype(np.int16)
+    label = (random.random((12, 10, 8)) > 0.8).astype(np.uint8)
+    for place, array, affine in (
+        (f"imagesTr/case{number}_0000.nii.gz", image, AFFINE),
+        (f"labelsTr/case{number}.nii.gz", label, label_affine),
+    ):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(array, affine), folder / place)
+    return image.T, label.T
+
+
+@pytest.fixture
+def folder(tmp_path):
+    arrays = [write(tmp_path / "in", number) for number in range(2)]
+    names = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "tumour": 1}, "numTraining": 2}
+    (tmp_path / "in" / "dataset.json").write_text(json.dumps({**names, "file_ending": ".nii.gz"}))
+    lines = [["image", "label", "patient", "modality"]]
+    lines += [[f"imagesTr/case{k}_0000.nii.gz", f"labelsTr/case{k}.nii.gz", f"P{k}", "CT"] for k in range(2)]
+    with (tmp_path / "in" / "pairs.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    return tmp_path / "in", arrays
+
+
+@pytest.mark.parametrize(("way", "roi"), [("pairs", "label_1"), ("folder", "tumour")])
+def test_nifti_becomes_a_store_like_dicom(folder, tmp_path, way, roi):
+    place, arrays = folder
+    index = index_pairs(place / "pairs.csv") if way == "pairs" else index_directory(place, jobs=1)
+    report = compile_store(index, Recipe.from_yaml(RECIPE % roi), tmp_path / "a.zarr", jobs=1)
+    store = open_store(report.path)
+    assert len(report.written) == 2
+    found = {store.array(name).read().tobytes(): store.array(name, "label").read()[0] for name in store.ids()}
+    for image, label in arrays:
+        np.testing.assert_array_equal(found[image.tobytes()], label)
+    assert store.array(store.ids()[0]).grid.spacing == (2.0, 2.0, 3.0)
+
+
+def test_nifti_is_converted_as_it_is(folder, tmp_path):
+    place, arrays = folder
+    report = convert_dataset(place / "pairs.csv", tmp_path / "out", jobs=1)
+    assert len(report.written) == 2
+    images = {np.asarray(nibabel.load(p).dataobj).T.tobytes() for p in (tmp_path / "out").rglob("CT.nii.gz")}
+    assert images == {image.tobytes() for image, _ in arrays}
+    assert len(list((tmp_path / "out").rglob("mask_label_1.nii.gz"))) == 2
+
+
+def test_a_label_on_another_grid_skips_the_sample_and_says_so(folder, tmp_path):
+    place, _ = folder
+    moved = AFFINE.copy()
+    moved[2, 3] = 40.0
+    write(place, 1, moved)
+    report = compile_store(index_pairs(place / "pairs.csv"), Recipe.from_yaml(RECIPE % "label_1"), tmp_path / "a.zarr")
+    assert len(report.written) == 1
+    told = {finding.code for outcome in report.skipped for finding in outcome.findings} | {
+        "grid_mismatch" if "CT" in why or "image" in why else "" for _, why in report.not_formed
+    }
+    assert "grid_mismatch" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "must have a first line with the columns image, label, patient, modality"),
+        ("picture,label\na,b\n", "must have a first line"),
+        ("image,label\n,b.nii\n", "line 2: no image"),
+        ("image,label\nabsent.nii,\n", "line 2: image absent.nii is not there"),
+    ],
+)
+def test_wrong_tables_are_told_with_the_line(tmp_path, text, words):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(SourceError, match=words):
+        index_pairs(tmp_path / "a.csv")
