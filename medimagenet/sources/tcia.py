@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,8 @@ class Tcia:
         self.main = main or _server(URL_VARIABLE, MAIN)
         self.nlst = nlst or _server(NLST_VARIABLE, NLST)
         self._references = references
+        self.progress: Callable[[int, int], None] | None = None
+        """Called with the number of series described and of all, where somebody waits for `series`."""
 
     def series(self) -> Iterator[SeriesRecord]:
         """List the series, sorted by patient, study, modality and UID.
@@ -89,7 +91,11 @@ class Tcia:
             rows = self._with_metadata(self.main, self.main.shared_cart(self.argument))
         else:
             rows = self._of_collection()
-        yield from map(self._record, sorted(_each_once(rows), key=_order))
+        found = sorted(_each_once(rows), key=_order)
+        for done, row in enumerate(found, start=1):
+            yield self._record(row)
+            if self.progress is not None:
+                self.progress(done, len(found))
 
     def remote_files(self, row: Mapping[str, Any]) -> Iterator[RemoteFile]:
         """The zip of a series: its licence, its images, and ``md5hashes.csv`` with their hashes.

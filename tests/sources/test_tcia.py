@@ -167,6 +167,13 @@ def test_sizes_that_a_row_lacks_are_asked_for(tcia, server):  # 1.2: null keys a
     assert size in {record.size_bytes for record in tcia_.series()}
 
 
+def test_progress_is_told(tcia):
+    source, steps = tcia("SYN Phantoms-1", references=False), []
+    source.progress = lambda *step: steps.append(step)
+    list(source.series())
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_a_series_that_is_listed_twice_is_one_row(tcia, server):
     server.series.append(server.series[0])
     uids = [record.SeriesInstanceUID for record in tcia("SYN Phantoms-1", references=False).series()]
