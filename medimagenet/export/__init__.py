@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .dicom import write_segmentation as write_segmentation
     from .hdf5 import write_hdf5 as write_hdf5
     from .nifti import write_nifti as write_nifti
     from .nnunet import dataset_json as dataset_json
@@ -22,8 +23,9 @@ _HOMES = {
     "dataset_json": "nnunet",
     "write_hdf5": "hdf5",
     "write_nifti": "nifti",
+    "write_segmentation": "dicom",
 }
 
-__all__ = ["dataset_json", "write_hdf5", "write_nifti"]
+__all__ = ["dataset_json", "write_hdf5", "write_nifti", "write_segmentation"]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

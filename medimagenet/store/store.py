@@ -11,8 +11,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import StoreDamagedError, StoreError, StoreFormatError
+from ..volume import Mask
 from .layout import FOREGROUND, KEY, ROOT_METADATA, SAMPLES, check_format
 from .metadata import read_metadata
+from .patient import Interpolation, to_patient
 from .reader import ArrayReader, ShardedArray
 from .table import read_table
 
@@ -175,6 +177,27 @@ class Store:
             raise StoreDamagedError(f"{what}: its attributes do not say where class {class_name!r} is") from error
         out = np.empty((stop - start, 3), dtype=np.int32)
         return points.read_box((start, 0), (stop, 3), out) if stop > start else out
+
+    def to_patient(self, sample_id: str, prediction: NDArray[Any], *, interpolation: Interpolation = "nearest") -> Mask:
+        """A prediction on the stored grid of a sample, brought back to the grid of its scan.
+
+        Parameters
+        ----------
+        prediction : (Z, Y, X) map of the values 0, 1, 2, ..., or (C, Z, Y, X), one channel per class of the store
+            In the store's own order of axes; `train.to_stored_order` gives it from what a network saw.
+        interpolation : as in `store.patient.to_patient`
+
+        Raises
+        ------
+        KeyError
+            There is no such sample.
+        ValueError
+            The prediction does not fit the sample, or the store does not know the grid of the scan.
+        """
+        array = self.array(sample_id)
+        if array.source_grid is None:
+            raise ValueError(f"sample {sample_id} does not know the grid of its scan (source_grid)")
+        return to_patient(prediction, array.grid, array.source_grid, self.classes, interpolation=interpolation)
 
     def _row_number(self, sample_id: str) -> int:
         try:

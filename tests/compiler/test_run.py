@@ -259,3 +259,18 @@ def test_progress_counts_every_sample(index, recipe, tmp_path):
     seen = []
     compile_store(index, recipe, tmp_path / "a.zarr", jobs=1, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 6) for done in range(1, 7)]
+
+
+def test_the_label_of_a_store_goes_back_to_the_scan_it_was_drawn_on(index, patients, tmp_path):
+    """Cropped and turned only: voxel for voxel; resampled: almost all of it."""
+    for spacing, least in ((None, 1.0), ([6, 6, 6], 0.85)):
+        values = {**Recipe.from_yaml(RECIPE).to_dict(), "crop": {"kind": "mask", "margin_mm": 20}, "spacing": spacing}
+        report = compile_store(index, Recipe.from_dict(values), tmp_path / f"{least}.zarr", jobs=1)
+        store = open_store(report.path)
+        for truth in patients[:2]:
+            name = rows_by_series(store)[truth.series_uids["CT"][0]]["sample_id"]
+            back = store.to_patient(name, store.array(name, "label").read())
+            assert back.grid.is_close(truth.grids["CT"])
+            wanted = truth.masks("CT", ["liver"])["liver"]
+            overlap = 2 * np.count_nonzero(back["liver"] & wanted) / (back["liver"].sum() + wanted.sum())
+            assert overlap >= least
