@@ -307,7 +307,7 @@ def _memory(store: Path, place: Path, count: int) -> list[Row]:
 
 
 def _processes(store: Path, ranks: int, **environment: str) -> tuple[list[dict[str, float]], list[int]]:
-    """A training process per rank, 300 batches each: what they say, and their file-backed memory while all are there."""
+    """A training process per rank, 300 batches each: what they say, and their file-backed memory meanwhile."""
     command = [sys.executable, "-m", "benchmarks.loading_process", str(store), "96", "300"]
     started = [
         subprocess.Popen(

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compile": (".compile", "Decode and preprocess samples into a store that training reads."),
     "convert": (".convert", "Write NIfTI, HDF5 or nnU-Net raw from DICOM, an index or a store."),
     "inspect": (".inspect", "What is in a store, as a table and as a picture."),
+    "bench": (".bench", "How many patches a second this machine loads from a store, and where the time goes."),
     "verify": (".verify", "Read every byte of a store and compare it with its hashes."),
 }
 """Per command the module that holds its `command` function, and the line that ``--help`` shows. In help's order."""

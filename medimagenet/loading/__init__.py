@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .dataset import VolumeDataset as VolumeDataset
     from .epochs import EpochSampler as EpochSampler
     from .loader import PatchLoader as PatchLoader
+    from .measure import LoaderSpeed as LoaderSpeed
+    from .measure import measure_loader as measure_loader
     from .patches import PatchSettings as PatchSettings
     from .samplers import Draw as Draw
     from .samplers import Share as Share
@@ -20,13 +22,25 @@ if TYPE_CHECKING:
 _HOMES = {
     "Draw": "samplers",
     "EpochSampler": "epochs",
+    "LoaderSpeed": "measure",
     "PatchDataset": "dataset",
     "PatchLoader": "loader",
     "PatchSettings": "patches",
     "Share": "samplers",
     "VolumeDataset": "dataset",
+    "measure_loader": "measure",
 }
 
-__all__ = ["Draw", "EpochSampler", "PatchDataset", "PatchLoader", "PatchSettings", "Share", "VolumeDataset"]
+__all__ = [
+    "Draw",
+    "EpochSampler",
+    "LoaderSpeed",
+    "PatchDataset",
+    "PatchLoader",
+    "PatchSettings",
+    "Share",
+    "VolumeDataset",
+    "measure_loader",
+]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -112,6 +112,11 @@ class PatchLoader:
         return self.share.batches
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Arrays of a batch, as the store calls them."""
+        return self._source.samples.keys
+
+    @property
     def epoch(self) -> int:
         """The epoch of the next batch."""
         return self._epoch
