@@ -8,6 +8,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from medimagenet.download import download
 from medimagenet.errors import SourceError
 from medimagenet.index import index_source
 from medimagenet.sources.archive import Archive
@@ -86,6 +87,23 @@ def test_zenodo(server, write):
     (sample,) = index.samples("CT,SEG").samples
     assert sample.series["CT"]["SeriesDescription"] == "imagesTr/p1_0000.nii.gz"
     assert sample.series["SEG"]["roi_names"] == ["spleen"]
+
+
+def test_a_download_is_the_files_and_their_rows(server, write, tmp_path):
+    index = index_source(f"archive:{write(source='zenodo', record=7860267, citation='Doe 2024')}")
+    report = download(index, tmp_path / "here")
+    assert report.failed == ()
+    found = {path.name: path.read_bytes() for path in (tmp_path / "here").rglob("*.nii.gz")}
+    assert found == {path.rpartition("/")[2]: data for path, data in FILES.items() if path.endswith(".nii.gz")}
+    assert "Doe 2024" in (tmp_path / "here" / "ATTRIBUTION.md").read_text()
+
+
+def test_a_download_of_other_bytes_fails(server, write, tmp_path):
+    index = index_source(f"archive:{write(source='zenodo', record=7860267)}")
+    server.files["labelsTr/p1.nii.gz"] = b"label 2"
+    report = download(index, tmp_path / "here")
+    assert len(report.failed) == 1
+    assert not list((tmp_path / "here").rglob("p1.nii.gz"))
 
 
 def test_an_index_can_be_written_searched_and_read_again(server, write, tmp_path):

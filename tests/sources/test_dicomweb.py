@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from pydicom.uid import JPEGLSLossless
 
+from medimagenet.download import download
 from medimagenet.errors import SourceError
 from medimagenet.index import index_directory, index_source
 from medimagenet.sources import dicomweb
@@ -144,6 +145,17 @@ def test_every_instance_can_be_fetched_as_it_was_stored(server, folder):
     for uid, dataset in fetched.items():
         assert dataset == stored[uid]
         assert dataset.file_meta.TransferSyntaxUID == stored[uid].file_meta.TransferSyntaxUID
+
+
+def test_a_download_is_the_files(server, folder, tmp_path):
+    index = index_source(f"dicomweb:{server.dicomweb}", license="CC0-1.0")
+    report = download(index, tmp_path)
+    assert report.failed == ()
+    here, there = (
+        {identity(row): (row["n_instances"], row["shape"], row["TransferSyntaxUID"]) for row in index.rows()}
+        for index in (index_directory(tmp_path, jobs=1), index_directory(folder, jobs=1))
+    )
+    assert here == there
 
 
 def test_wrong_credentials(server, monkeypatch):
