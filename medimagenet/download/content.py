@@ -9,6 +9,9 @@ from ..errors import SourceError
 from .layout import is_uid, safe_name
 from .unpack import Member
 
+WHOLE = frozenset({"zip", "tar"})
+"""Formats of rows that are archives of which only the outside is known: all that is in them belongs to the row."""
+
 
 class WrongContentError(SourceError):
     """What arrived is not the series that was asked for."""
@@ -88,7 +91,8 @@ def _damaged(member: Member, problem: FileProblem) -> str:
 
 def _check_files(row: Mapping[str, Any], members: Sequence[Member]) -> Content:
     """Files of other formats: those that the row names, with the checksums that it gives."""
-    wanted = list(row["files"]) or [member.name for member in members]
+    named = [] if row["file_format"] in WHOLE else list(row["files"])
+    wanted = named or [member.name for member in members]
     by_name = {member.name: member for member in members}
     missing = [name for name in wanted if name not in by_name]
     if missing:

@@ -19,7 +19,7 @@ _COLUMNS = (
     *("key", "source", "collection_id", "PatientID", "StudyInstanceUID", "StudyDate", "SeriesInstanceUID"),
     *("SOPInstanceUID", "Modality", "SeriesDescription", "SeriesNumber", "BodyPartExamined", "uri", "files"),
     *("n_instances", "size_bytes", "license", "doi", "analysis_result_id", "crdc_series_uuid", "file_format"),
-    *("checksums", "agreement"),
+    *("checksums", "agreement", "citation"),
 )
 _RESERVE = 256 << 20  # bytes of a disk that are left to others
 

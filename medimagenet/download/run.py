@@ -24,7 +24,7 @@ from .plan import DownloadPlan, PlannedSeries, plan_download
 from .series import SeriesFetcher
 from .transfer import Stopped, Transfer
 
-JOBS = 16
+JOBS = 32
 """Transfers at the same time. Each service has its own, mostly lower, limit."""
 
 _SERIES_AT_ONCE = 8  # so that transfers never wait for one series to be listed, checked or moved

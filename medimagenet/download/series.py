@@ -17,7 +17,7 @@ from ..errors import SourceError
 from ..index.collections import citations
 from ..sources.base import RemoteFile, RemoteSource
 from ..sources.idc_versions import current_version
-from .content import Content, WrongContentError, check_content
+from .content import WHOLE, Content, WrongContentError, check_content
 from .files import sync
 from .journal import Downloaded, Journal
 from .layout import WORK_FOLDER, safe_path
@@ -98,7 +98,7 @@ class SeriesFetcher:
     def _bring_one(self, planned: PlannedSeries, staging: Path, received: Received, remote: RemoteFile) -> list[Member]:
         if remote.package == "none":
             return [self._bring_file(planned, staging, received, remote)]
-        if planned.row["files"]:
+        if planned.row["files"] and planned.row["file_format"] not in WHOLE:
             return self._part_of_package(planned, received, remote)
         body = self._transfer.fetch(remote, staging / _work_name(remote), received)
         return _unpacked(remote, body, _expected(planned.row))
@@ -161,6 +161,8 @@ def _unpacked(remote: RemoteFile, body: Body, limits: Limits) -> list[Member]:
 
 def _expected(row: Mapping[str, Any]) -> Limits:
     """What may come out of the archive of one series: what its index says, and some licences and lists."""
+    if row["file_format"] in WHOLE:
+        return Limits()  # its size is that of the archive
     limits = Limits(size_bytes=2 * row["size_bytes"] + (64 << 20) if row["size_bytes"] else None)
     return replace(limits, members=row["n_instances"] + 16) if row["n_instances"] else limits
 

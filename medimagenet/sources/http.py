@@ -52,7 +52,7 @@ class Limits:
 
 
 LIMITS: dict[str, Limits] = {
-    "idc": Limits(connections=16),  # object storage of two clouds: made for it, and free of charge
+    "idc": Limits(connections=32),  # object storage of two clouds: made for it, and free of charge
     "tcia": Limits(pause_s=0.5, attempts=4, backoff_s=10.0, read_s=300.0),  # the defaults of TCIA's own retriever
     "zenodo": Limits(connections=2, pause_s=1.0),  # guests: 60 requests a minute
     "huggingface": Limits(connections=4),

@@ -117,7 +117,7 @@ def _handler(server: ObjectServer):  # noqa: C901 - a class of small methods tha
             if start:
                 shown = start + 7 if fault.wrong_range else start
                 self.send_header("Content-Range", f"bytes {shown}-{len(body) - 1}/{len(body)}")
-            rest = body[start:]
+            rest = body[start + 7 if start and fault.wrong_range else start :]
             if fault.no_length:
                 self.send_header("Connection", "close")
                 self.close_connection = True

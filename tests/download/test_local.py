@@ -1,10 +1,14 @@
 """The index of a folder of downloads."""
 
-from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
 
 from medimagenet import Index
 from medimagenet.download import download
-from medimagenet.download.journal import read_records
+from medimagenet.download.journal import SCHEMA, Downloaded, read_records
 from medimagenet.download.layout import WORK_FOLDER
 from medimagenet.download.local import INDEX_FILE, write_local_index
 from tests.download.conftest import QUICK, make_instance
@@ -40,19 +44,39 @@ def test_nothing_downloaded_is_no_index(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_files_that_are_no_dicom_keep_what_was_known_of_them(cloud, server, tmp_path):
-    """Of the row they were asked for by; later of the index that is there, and at least of the manifest."""
-    download(cloud.index, tmp_path, limits=QUICK)
-    records = [replace(one, file_format="nifti") for one in read_records(tmp_path).values()]
-    (tmp_path / INDEX_FILE).unlink()
-    first = Index.read(write_local_index(tmp_path, records, cloud.index.rows())).rows()
-    again = Index.read(write_local_index(tmp_path, records)).rows()
-    assert first == again
-    assert [row["PatientID"] for row in first] == ["P1", "P1"]
-    (tmp_path / INDEX_FILE).write_bytes(b"cut")
-    (tmp_path / INDEX_FILE).unlink()
-    rows = Index.read(write_local_index(tmp_path, records)).rows()
-    assert [(row["PatientID"], row["license"], row["files"]) for row in rows] == [
-        (None, "CC BY 4.0", ["0000.dcm", "0001.dcm", "0002.dcm"])
-    ] * 2
-    assert [len(Index.paths(row)[0].read_bytes()) > 0 for row in rows] == [True, True]
+@pytest.fixture
+def nifti(tmp_path):
+    """A folder with a NIfTI file by nibabel, what was noted of it, and the row it was asked for by."""
+    (tmp_path / "heart").mkdir()
+    name = "la_003.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.diag([2, 3, 4, 1])), tmp_path / "heart" / name)
+    size = (tmp_path / "heart" / name).stat().st_size
+    known = {"key": "k", "source": "archive", "SeriesInstanceUID": "2.25.1", "Modality": "MR", "file_format": "nifti"}
+    here = {"folder": "heart", "files": (name,), "sizes": (size,), "checksums": ("md5:0",), "n_instances": 1}
+    told = {"size_bytes": size, "uri": "https://h/x", "license": "CC BY 4.0"}
+    record = Downloaded(**dict.fromkeys(SCHEMA.names) | known | here | told)
+    row = known | {"PatientID": "la_003", "roi_names": ["atrium"], "referenced_series": [], "shape": None}
+    return tmp_path, record, row
+
+
+def test_of_nifti_the_header_tells_the_grid_and_the_archive_whose_it_is(nifti):
+    root, record, asked = nifti
+    (row,) = Index.read(write_local_index(root, [record], [asked])).rows()
+    assert (row["shape"], row["spacing_mm"]) == ([6, 5, 4], [2.0, 3.0, 4.0])
+    assert (row["PatientID"], row["Modality"], row["roi_names"]) == ("la_003", "MR", ["atrium"])
+    assert (row["key"], row["source"], row["license"], row["file_format"]) == ("k", "folder", "CC BY 4.0", "nifti")
+    assert Index.paths(row) == [root / "heart" / "la_003.nii.gz"]
+    (again,) = Index.read(write_local_index(root, [record])).rows()  # by the index that is there
+    assert again == row
+    (root / INDEX_FILE).write_bytes(b"cut")
+    (root / INDEX_FILE).unlink()
+    (least,) = Index.read(write_local_index(root, [record])).rows()
+    assert (least["Modality"], least["shape"], least["roi_names"]) == ("MR", [6, 5, 4], [])
+
+
+def test_a_damaged_nifti_file_is_told(nifti):
+    root, record, asked = nifti
+    (root / "heart" / "la_003.nii.gz").write_bytes(b"no gzip")
+    index = Index.read(write_local_index(root, [record], [asked]))
+    assert [row["PatientID"] for row in index.rows()] == ["la_003"]
+    assert [Path(one["path"]).name for one in index.problems] == ["la_003.nii.gz"]

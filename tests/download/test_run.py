@@ -450,3 +450,31 @@ def test_credentials_are_in_no_file_and_no_error(cloud, server, archive, tmp_pat
     assert server.asked[-1][2]["Authorization"] == "Bearer SECRET"
     for path in tmp_path.rglob("*"):
         assert path.is_dir() or b"SECRET" not in path.read_bytes()
+
+
+def test_an_archive_of_which_only_the_outside_is_known(cloud, server, packed, tmp_path):
+    """As a manifest of a Zenodo record lists it: what is in it is told by an index of what came out."""
+    cloud.records.clear()
+    body = zipped([make_instance("1.7", 1), make_instance("1.8", 1)], names={1: "a/1.dcm", 2: "b/1.dcm"})
+    server.objects["/data.zip"] = body
+    uri, size = f"zip+{server.url}/data.zip", len(body)
+    cloud.add(1, source="packed", uri=uri, file_format="zip", files=("data.zip",), n_instances=0, size_bytes=size)
+    report = download(cloud.index, tmp_path, template="%collection_id", limits=QUICK)
+    assert (report.fetched, report.failed) == (1, ())
+    assert sorted(tree(tmp_path)) == ["lung/a/1.dcm", "lung/b/1.dcm"]
+    index = Index.read(report.index)
+    assert [(row["SeriesInstanceUID"], row["license"]) for row in index.rows()] == [
+        ("1.7", "CC BY 4.0"),
+        ("1.8", "CC BY 4.0"),
+    ]
+    assert [Path(one["path"]).name for one in index.problems] == ["LICENSE"]
+
+
+def test_files_that_have_not_changed_are_not_read_again(cloud, server, tmp_path):
+    run(cloud, tmp_path)
+    first = Index.read(tmp_path / "index.parquet").rows()
+    cloud.add(3)
+    assert run(cloud, tmp_path).fetched == 1
+    rows = Index.read(tmp_path / "index.parquet").rows()
+    assert [row for row in rows if row["SeriesInstanceUID"] != "1.2.826.0.3"] == first
+    assert len(rows) == 3

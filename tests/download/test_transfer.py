@@ -95,9 +95,20 @@ def test_a_server_without_ranges_is_asked_for_everything_again(server, transfer,
     assert sum(counted) == len(BODY)
 
 
-def test_a_range_that_was_not_asked_for_is_not_used(server, transfer, tmp_path):
+def test_a_range_that_was_not_asked_for_is_not_used(server, transfer, tmp_path, monkeypatch):
+    """Neither size nor checksum would tell."""
+    monkeypatch.setattr(module, "_NOTED", 1000)
     server.fail(PATH, Fault(cut_at=1_000_000), Fault(wrong_range=True))
-    assert transfer.fetch(remote(server), tmp_path / "x").path.read_bytes() == BODY
+    unknown = remote(server, checksum=None, size_bytes=None)
+    assert transfer.fetch(unknown, tmp_path / "x").path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("body", [BODY[:-1], BODY + b"x", b""], ids=["short", "long", "empty"])
+def test_the_size_alone_tells_too(server, transfer, tmp_path, body):
+    server.fail(PATH, *[Fault(body=body)] * 2)
+    with pytest.raises(SourceError, match="bytes"):
+        transfer.fetch(remote(server, checksum=None), tmp_path / "x")
+    assert names(tmp_path) == []
 
 
 def test_the_part_of_an_earlier_process_is_continued(server, transfer, tmp_path):

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from medimagenet.download.unpack import HASHES, Limits, unpack
+from medimagenet.download.unpack import HASHES, Limits, _copy, unpack
 from medimagenet.errors import SourceError
 
 FILES = {"LICENSE": b"CC BY", "00000001.dcm": b"one" * 1000, "deeper/00000002.dcm": b"two"}
@@ -143,6 +143,11 @@ def test_a_member_that_lies_about_its_size_is_refused(run):
     content[place + 24 : place + 28] = struct.pack("<L", 10)  # uncompressed size in the directory
     with pytest.raises(SourceError, match="damaged or hostile"):
         run("zip", bytes(content), limits=Limits(size_bytes=1000))
+
+
+def test_a_stream_that_does_not_end_is_left(tmp_path):
+    with pytest.raises(ValueError, match="more than 10 bytes come out of it"):
+        _copy(io.BytesIO(b"x" * 100), tmp_path / "a", 10)
 
 
 def test_blank_masks_that_pack_well_are_taken(run):
