@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rois": (".rois", "Names of regions over a cohort, and what a recipe would take of them."),
     "compile": (".compile", "Decode and preprocess samples into a store that training reads."),
     "convert": (".convert", "Write NIfTI, HDF5 or nnU-Net raw from DICOM, an index or a store."),
+    "recipe-schema": (".recipe_schema", "The JSON schema of recipes, for editors."),
     "inspect": (".inspect", "What is in a store, as a table and as a picture."),
     "bench": (".bench", "How many patches a second this machine loads from a store, and where the time goes."),
     "verify": (".verify", "Read every byte of a store and compare it with its hashes."),

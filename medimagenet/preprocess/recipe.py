@@ -472,8 +472,11 @@ class Recipe(_Section):
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
-        """JSON schema of the file, for editors and other programs."""
-        return cls.model_json_schema()
+        """JSON schema (draft 2020-12) of the file, for editors and other programs."""
+        schema = cls.model_json_schema()
+        rois = schema["properties"]["rois"]
+        rois["additionalProperties"] = {"anyOf": [rois["additionalProperties"], {"type": "string"}]}
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
     @classmethod
     def _checked(cls, document: "_recipe_text.Document") -> Self:
