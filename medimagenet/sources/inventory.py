@@ -176,7 +176,8 @@ class Inventory:
         runs = [run for uid in sorted(self._runs) for run in self._runs[uid]]
         about = {"format": FORMAT, "scan": _scan_version(), "root": str(self.root), "taken_ns": self.taken_ns}
         schema = _SCHEMA.with_metadata({_KEY: json.dumps(about).encode()})
-        with pq.ParquetWriter(path, schema, compression=_COMPRESSION, use_dictionary=False) as writer:
+        settings: dict[str, Any] = {"compression": _COMPRESSION, "use_dictionary": False, "write_page_checksum": True}
+        with pq.ParquetWriter(path, schema, **settings) as writer:
             for start in range(0, len(runs), _RUNS_AT_ONCE):
                 part = runs[start : start + _RUNS_AT_ONCE]
                 columns = {name: [getattr(run, name) for run in part] for name in _SCHEMA.names}
@@ -187,7 +188,7 @@ class Inventory:
     def read(cls, path: Path, root: Path) -> "Inventory | None":
         """What `write` wrote; None where there is nothing that tells of `root`, in this format and by this scan."""
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 about = json.loads((file.schema_arrow.metadata or {})[_KEY])
                 if (about["format"], about["scan"], about["root"]) != (FORMAT, _scan_version(), str(root)):
                     return None

@@ -130,8 +130,23 @@ def test_another_folder_or_scan_or_damage_is_not_trusted(folder, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(inventory, "SCAN_KEYWORDS", (*inventory.SCAN_KEYWORDS, "Another"))
         assert Inventory.read(path, folder) is None
-    path.write_bytes(path.read_bytes()[:-20])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
     assert Inventory.read(path, folder) is None
+
+
+def test_a_flipped_byte_is_found_or_does_no_harm(folder, tmp_path):
+    path = tmp_path / "x.parquet"
+    plain = scan(folder)
+    plain.inventory.write(path)
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(4, len(whole), 61):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        memory = Inventory.read(path, folder)
+        refused += memory is None
+        same(scan(folder, memory), plain)
+    assert refused > 10
 
 
 def test_the_file_has_a_row_per_series_and_folder(folder, tmp_path):
