@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..index import explain_samples, find_samples, open_index
+from ..index.links import ANNOTATIONS
 from .output import JsonFlag, plural, write_json, write_line, write_table, wrong_usage
 
 MOST_REASONS = 5  # lines below the table, most frequent first
@@ -92,9 +93,11 @@ def _render(found: Any) -> None:
 
 
 def _size(row: dict[str, Any]) -> str:
-    """Of an image its size as x × y × z; of an annotation how many regions it names."""
+    """Of an image its size as x × y × z, or its files where that is not known; of an annotation how many regions."""
     if row["shape"]:
         return "×".join(str(n) for n in reversed(row["shape"]))
+    if row["Modality"] not in ANNOTATIONS:
+        return plural(row["n_instances"], "file")
     return plural(len(row["roi_names"] or ()), "region")
 
 

@@ -171,8 +171,8 @@ def _known(
     if lacking := absent(here, [GEOMETRY, *(IMAGES[name] for name in images if name in IMAGES)]):
         unknown.append(f"regular volumes: {how_to_get(lacking)}")
     else:
-        names = ", ".join(map(quoted, images))
-        ((known["volumes"],),) = index.fetch(f"SELECT count(shape) FROM {complete} WHERE Modality IN ({names})")
+        known["volumes"], sentences = _count_volumes(index, complete, images)
+        unknown += sentences
     if rois and (lacking := absent(here, [REFERENCES[name] for name in asked if name in REFERENCES])):
         unknown.append(f"ROI names: {how_to_get(lacking)}")
     elif rois:
@@ -181,6 +181,17 @@ def _known(
         known["pet"], sentences = _pet_coverage(index, complete, here, is_public=is_public)
         unknown += sentences
     return {**known, "unknown": tuple(unknown)}
+
+
+def _count_volumes(index: "Index", complete: str, images: Sequence[str]) -> tuple[int | None, list[str]]:
+    """Image series with a geometry; None, and why, where some are of archives that tell none."""
+    names = ", ".join(map(quoted, images))
+    remote = f"shape IS NULL AND source <> {quoted(PUBLIC_SOURCE)} AND coalesce(len(files), 0) = 0"
+    query = f"SELECT count(shape), count(*) FILTER ({remote}) FROM {complete} WHERE Modality IN ({names})"
+    ((volumes, elsewhere),) = index.fetch(query)
+    if not elsewhere:
+        return volumes, []
+    return None, [f"regular volumes: {elsewhere} series are not here, and their archive does not tell: download them"]
 
 
 def _count_samples(index: "Index", asked: Sequence[str]) -> int:

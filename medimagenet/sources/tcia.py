@@ -118,8 +118,8 @@ class Tcia:
         known = {collection_key(name): name for name in server.collections()}
         if wanted not in known:
             close = [known[key] for key in difflib.get_close_matches(wanted, known, n=3)]
-            hint = f"did you mean {' or '.join(close)}? " if close else ""
-            raise SourceError(f"TCIA has no collection {self.argument!r}: {hint}it has {len(known)} collections")
+            hint = f"did you mean {' or '.join(close)}?" if close else '"medimagenet collections --tcia" lists them'
+            raise SourceError(f"TCIA has no collection {self.argument!r} among its {len(known)}: {hint}")
         rows = server.series(Collection=known[wanted])
         return self._with_metadata(server, rows)
 

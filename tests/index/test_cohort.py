@@ -72,3 +72,13 @@ def test_nothing_is_found(local):
 def test_modalities_that_no_sample_can_have(local):
     with pytest.raises(ValueError, match="DICOM calls it PT"):
         check_cohort(local, "CT,PET")
+
+
+def test_an_archive_that_tells_no_geometry(make_record, make_object):
+    there = {"source": "tcia", "files": ()}
+    ct = make_record("ct", "CT", "1.2", n_instances=30, **there)
+    cohort = check_cohort(
+        Index.from_records([ct, make_object("rs", "RTSTRUCT", series=("1.2",), **there)]), "CT,RTSTRUCT"
+    )
+    assert (cohort.samples, cohort.volumes) == (1, None)
+    assert cohort.unknown == ("regular volumes: 1 series are not here, and their archive does not tell: download them",)

@@ -115,8 +115,10 @@ def test_two_objects_in_one_series_are_not_told_apart(tcia, server):  # sources.
 
 
 def test_an_unknown_collection_is_answered_with_the_closest(tcia):
-    with pytest.raises(SourceError, match=r"no collection 'syn phantom': did you mean SYN Phantoms-1\?"):
+    with pytest.raises(SourceError, match=r"no collection 'syn phantom' among its 1: did you mean SYN Phantoms-1\?"):
         list(tcia("syn phantom").series())
+    with pytest.raises(SourceError, match="collections --tcia"):
+        list(tcia("zzz").series())
     with pytest.raises(SourceError, match="write a collection"):
         list(tcia().series())
 
