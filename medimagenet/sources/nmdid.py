@@ -102,10 +102,8 @@ class Nmdid:
                 self.problems.append(found)
             else:
                 headers.append(found)
-        packed = Finding(
-            code="packed_files",
-            message=f'its files are in a zip: "medimagenet unpack {archive.name} --to DIR", then index DIR',
-        )
+        remedy = '"medimagenet unpack ZIP --to DIR", then index DIR'  # without the name of the zip, which is an ID
+        packed = Finding(code="packed_files", message=f"its files are in a zip: {remedy}")
         resolver = Resolver(headers)
         for group in group_headers(headers):
             record = make_record(group, resolver.resolve(group), self.path, source=self.name)
