@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 PROJECT := pyproject.toml constraints.txt
 DEMO_DIR ?= demo-output
-AREAS ?= query scan kernels convert compile loading rtstruct
+AREAS ?= query download scan decode kernels convert compile store loading rtstruct
 RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c '$(RECENT_ENOUGH)' 2>/dev/null && echo $$p && break; done)

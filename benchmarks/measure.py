@@ -71,7 +71,11 @@ def _tree(root: int) -> list[int]:
     while waiting:
         pid = waiting.pop()
         found.append(pid)
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        except OSError:  # it has ended since
+            continue
+        for task in tasks:
             try:
                 waiting += map(int, task.read_text().split())
             except OSError:  # it has ended since

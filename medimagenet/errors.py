@@ -4,7 +4,8 @@ A wrong argument is ``ValueError``; a world that is not as expected is one of th
 
     MedImageNetError
     ├── SourceError            an archive, a folder or a network did not give what was asked for
-    │   └── HttpError          a server answered that it will not; `status` says how
+    │   ├── HttpError          a server answered that it will not; `status` says how
+    │   └── UnreachableError   a server does not answer: a network, a name or a server is down
     ├── LicenseError           data whose licence or agreement has to be accepted first
     ├── IndexFileError         an index file is missing, cut, of another format or empty
     ├── DicomError             a DICOM object cannot be decoded
@@ -39,6 +40,10 @@ class HttpError(SourceError):
     def __init__(self, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class UnreachableError(SourceError):
+    """A server does not answer: a network, a name or a server is down."""
 
 
 class LicenseError(MedImageNetError):

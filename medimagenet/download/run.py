@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import MedImageNetError
+from ..errors import MedImageNetError, UnreachableError
 from ..index import Index
 from ..sources.base import RemoteSource
 from ..sources.http import Limits
@@ -28,6 +28,8 @@ JOBS = 32
 """Transfers at the same time. Each service has its own, mostly lower, limit."""
 
 _SERIES_AT_ONCE = 8  # so that transfers never wait for one series to be listed, checked or moved
+
+_UNREACHABLE = 8  # series after each other that nobody answers for, each after all attempts; there may be thousands
 
 Progress = Callable[[int, int], None]
 
@@ -108,6 +110,8 @@ def download(
         Something has to be accepted first. Nothing was fetched.
     SourceError
         There is not enough room on the disk, another download into the folder is running, or a list in it is damaged.
+    UnreachableError
+        Nobody answers, for one series after the other.
     OSError
         The disk is full, or cannot be written. What is complete stays complete.
 
@@ -160,6 +164,7 @@ class _Run:
         self._jobs = jobs
         self._limits = limits
         self._meter = _Meter(plan.size_bytes, progress)
+        self._unreachable = 0  # series after each other that nobody answered for
         self._sources = {name: remote_source(name) for name in plan.sources}
 
     def fetch_all(self) -> None:
@@ -191,12 +196,18 @@ class _Run:
             return fetcher.fetch(planned, source, received)
 
     def _take(self, planned: PlannedSeries, future: Future[Content]) -> None:
-        """Keep what a series gave. A full disk ends the run: the next series would fare no better."""
+        """Keep what a series gave. A full disk, or no network, ends the run: the next series would fare no better."""
         try:
             self.contents.append(future.result())
+            self._unreachable = 0
         except (Stopped, CancelledError):
             return
         except MedImageNetError as error:
+            self._unreachable = self._unreachable + 1 if isinstance(error, UnreachableError) else 0
+            if self._unreachable == _UNREACHABLE:
+                raise UnreachableError(
+                    f"{error} ({_UNREACHABLE} series after each other: no more were tried)"
+                ) from None
             row = planned.row
             self.failed.append(
                 FailedSeries(SeriesInstanceUID=row["SeriesInstanceUID"], source=row["source"], reason=str(error))

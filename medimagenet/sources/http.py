@@ -19,7 +19,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from .._version import __version__
-from ..errors import HttpError, SourceError
+from ..errors import HttpError, SourceError, UnreachableError
 from .credentials import Credentials
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
@@ -141,8 +141,10 @@ class Client:
         ------
         HttpError
             The server refused, after all attempts; `status` says how.
+        UnreachableError
+            There was no answer after all attempts.
         SourceError
-            There was no answer after all attempts, or the server wants us to wait for too long.
+            The server wants us to wait for too long.
         """
         return self._ask("GET", url, params=params, headers=headers, stream=stream)
 
@@ -158,7 +160,7 @@ class Client:
 
         Raises
         ------
-        HttpError, SourceError
+        HttpError, UnreachableError, SourceError
             As `get`.
         """
         return self._ask("POST", url, data=data, headers=headers, stream=stream)
@@ -232,8 +234,8 @@ class Client:
             status=answer.status_code,
         )
 
-    def _unanswered(self, url: str, error: requests.RequestException, attempt: int) -> SourceError:
-        return SourceError(
+    def _unanswered(self, url: str, error: requests.RequestException, attempt: int) -> UnreachableError:
+        return UnreachableError(
             f"{self.service}: no answer from {public_address(url)} after {attempt} attempts "
             f"({describe(error)}): check the network and the address, then try again"
         )

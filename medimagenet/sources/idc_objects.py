@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from .._version import __version__
-from ..errors import SourceError
+from ..errors import SourceError, UnreachableError
 from .base import RemoteFile
 from .http import LIMITS, Client, describe
 
@@ -86,7 +86,8 @@ class IdcObjects:
                     yield found["path"], found["size"], f"md5:{digest[1]}" if digest else None
         except (BaseError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else describe(error)
-            raise SourceError(f"idc: cannot list {self.endpoint}/{bucket}/{prefix}: {reason}") from error
+            kind = UnreachableError if "error sending request" in reason else SourceError  # as obstore calls it
+            raise kind(f"idc: cannot list {self.endpoint}/{bucket}/{prefix}: {reason}") from error
 
     def _store(self, bucket: str) -> Any:
         if bucket not in self._stores:

@@ -1,8 +1,10 @@
 """The conventions of every command: JSON that any reader takes, messages on stderr, exit codes."""
 
 import errno
+import io
 import json
 import os
+import re
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import date
@@ -82,6 +84,18 @@ def test_other_prints_go_to_stderr_while_work_goes_on(capsys):
     printed = capsys.readouterr()
     assert printed.out == "result\n"
     assert printed.err == "a library says something\n"  # and no bar: this is no terminal
+
+
+def test_a_bar_of_bytes_shows_how_much_how_fast_and_how_long(monkeypatch):
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with output.bytes_bar("downloading") as progress:
+        progress(1_500_000, 3_000_000)
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown.getvalue())
+    assert re.search(r"downloading .*1.5/3.0 MB (\?|[\d.]+ .?B/s) [\d-]+:[\d-]+", plain)
 
 
 def test_stages_are_lines_where_there_is_no_terminal(capsys):

@@ -18,9 +18,10 @@ from medimagenet import Index
 from medimagenet.download import download, plan_download
 from medimagenet.download.journal import MANIFEST, read_manifest, read_records
 from medimagenet.download.layout import WORK_FOLDER
-from medimagenet.errors import LicenseError, SourceError
-from medimagenet.sources import registry
+from medimagenet.errors import LicenseError, SourceError, UnreachableError
+from medimagenet.sources import http, registry
 from medimagenet.sources.base import RemoteFile
+from medimagenet.sources.http import Limits
 from tests.download.conftest import QUICK, Cloud, make_instance, tree
 from tests.download.object_server import Fault
 
@@ -435,6 +436,17 @@ def test_an_error_of_ours_ends_all_threads(cloud, server, tmp_path, monkeypatch)
     with pytest.raises(RuntimeError, match="bug"):
         run(cloud, tmp_path)
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("medimagenet")] == []
+
+
+def test_without_a_network_it_ends_soon_and_keeps_what_is_complete(cloud, server, tmp_path, monkeypatch):
+    run(cloud, tmp_path)
+    for number in range(3, 40):
+        cloud.add(number, instances=1)
+    monkeypatch.setenv("MEDIMAGENET_IDC_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setitem(http.LIMITS, "idc", Limits(attempts=1))
+    with pytest.raises(UnreachableError, match=r"error sending request.*8 series after each other"):
+        run(cloud, tmp_path)
+    assert len(read_manifest(tmp_path / MANIFEST)) == 2
 
 
 def test_credentials_are_in_no_file_and_no_error(cloud, server, archive, tmp_path, monkeypatch, caplog):
