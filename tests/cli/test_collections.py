@@ -1,8 +1,11 @@
 """`medimagenet collections` against the table of collections in the installed package."""
 
+import shutil
+
 import pyarrow.parquet as pq
 import pytest
 
+from medimagenet.sources import idc_versions
 from medimagenet.sources.idc import installed_file
 
 
@@ -57,3 +60,14 @@ def test_a_picture(call, small_idc, tmp_path):
     answer = call("collections", "--plot", tmp_path / "x.png", "--json")
     assert len(answer.document["collections"]) == 3
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_of_collections_that_is_cut(call, small_idc, tmp_path, monkeypatch):
+    shutil.copytree(small_idc, tmp_path / "package")
+    path = tmp_path / "package" / "collections_index.parquet"
+    path.write_bytes(path.read_bytes()[:900])
+    monkeypatch.setattr(idc_versions, "installed_file", lambda table: tmp_path / "package" / f"{table}.parquet")
+    for words in (["collections"], ["search", "--cancer", "lung"]):
+        answer = call(*words)
+        assert (answer.code, answer.out) == (1, "")
+        assert "collections_index.parquet cannot be read" in answer.err
