@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
 
 from ..errors import DicomError
+from ..kernels._jit import kernel
 from .elements import PIXEL_DATA, Elements, read_dataset
 from .pixels import NATIVE, decode_frames
 
@@ -38,11 +39,54 @@ class SegmentPixels:
         packed = self.data[first : -(-(number + 1) * count // 8)]
         return np.unpackbits(packed, bitorder="little")[skipped : skipped + count].reshape(self.shape[1:])
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether each pixel is a bit."""
+        return self.data.ndim == 1
+
     def __len__(self) -> int:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return (self[number] for number in range(len(self)))
+
+
+@kernel
+def set_bits(
+    data: NDArray[np.uint8],
+    number: int,
+    rows: int,
+    columns: int,
+    first_row: int,
+    row_step: int,
+    first_column: int,
+    column_step: int,
+    plane: NDArray[np.bool_],
+    is_there: bool,
+) -> tuple[int, int]:
+    """Set the voxels of a plane (rows, columns) whose pixels are 1; give how many are 1, and how many of them inside.
+
+    Pixel (row, column) of frame `number` is voxel ``first_row + row_step * row``, likewise along columns. Where the
+    plane is not there, pixels are only counted.
+    """
+    start, stop = number * rows * columns, (number + 1) * rows * columns
+    count, inside = 0, 0
+    for at in range(start // 8, (stop + 7) // 8):
+        byte = data[at]
+        if byte == 0:
+            continue
+        row, column = divmod(8 * at - start, columns)  # once per byte: division is what takes the time
+        for bit in range(8):
+            if byte >> bit & 1 and 0 <= 8 * at + bit - start < stop - start:
+                count += 1
+                y, x = first_row + row_step * row, first_column + column_step * column
+                if is_there and 0 <= y < plane.shape[0] and 0 <= x < plane.shape[1]:
+                    plane[y, x] = True
+                    inside += 1
+            column += 1
+            if column == columns:
+                row, column = row + 1, 0
+    return count, inside
 
 
 def read_pixels(path: Path, elements: Elements, shape: tuple[int, int, int], bits: int) -> SegmentPixels:

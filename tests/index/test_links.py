@@ -76,6 +76,15 @@ def test_references_to_somebody_elses_objects(make_record, make_object):
     assert found["rd"] == ()
 
 
+def test_a_reference_that_one_of_two_rows_fits_is_sound(make_record, make_object):
+    records = [
+        make_record("mine", "CT", "1.2", "x"),
+        make_record("other", "CT", "1.2", "y", PatientID="q"),
+        make_object("rs", "RTSTRUCT", series=["1.2"]),
+    ]
+    assert codes(records)[2] == []
+
+
 def test_a_registration_of_an_absent_series(make_record, make_object):
     assert codes([make_record("ct", "CT", "1.2"), make_object("reg", "REG", series=["1.2", "1.9"])]) == [
         [],
