@@ -18,6 +18,14 @@ LISTS = (".tcia", ".s5cmd", ".csv", ".tsv", ".txt")
 _UUID = re.compile(r"s3://[^/\s]+/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?=[/*\s\"']|$)")
 
 
+_PREFERRED = """
+WITH asked AS (SELECT * FROM series WHERE {asked})
+SELECT * FROM asked WHERE source <> 'tcia' OR SeriesInstanceUID NOT IN (
+    SELECT SeriesInstanceUID FROM asked WHERE source = 'idc')
+"""
+"""IDC's copy of a series where both have it: object by object, with checksums, and TCIA asks for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesList:
     """The series that a file asks for, each once, in its order."""
@@ -45,14 +53,15 @@ def select_series(index: Index, path: Path | str) -> Index:
     asked = read_list(path)
     columns = {"SeriesInstanceUID": asked.series_uids, "crdc_series_uuid": asked.crdc_series_uuids}
     parts = [f"{name} IN ({', '.join(map(quoted, uids))})" for name, uids in columns.items() if uids]
-    found = Index(index.sql(f"SELECT * FROM series WHERE {' OR '.join(parts)}"))
+    found = Index(index.sql(_PREFERRED.format(asked=" OR ".join(parts))))
     for name, uids in columns.items():
         there = {value for (value,) in found.fetch(f"SELECT DISTINCT {name} FROM series")} if uids else set()
         missing = [uid for uid in uids if uid not in there]
         if missing:
             raise SourceError(
                 f"{len(missing)} of {len(uids)} series of {path} are not in the index, such as {name} {missing[0]}: "
-                'try "medimagenet update", or give an index that has them (medimagenet index SOURCE:... -o X.parquet)'
+                f'try "medimagenet update", or give an index that has them beside --public, such as '
+                f'"medimagenet index tcia:{path} -o X.parquet" makes of what TCIA still has'
             )
     return found
 

@@ -102,7 +102,9 @@ class Transfer:
         with self._lock:
             if key not in self._clients:
                 credentials = None if remote.service in ANONYMOUS else find_credentials(remote.service)
-                self._clients[key] = Client(key[0], base_url=key[1], credentials=credentials, limits=self._limits)
+                self._clients[key] = Client(
+                    key[0], base_url=key[1], credentials=credentials, limits=self._limits, sleep=self.sleep
+                )
             return self._clients[key]
 
     def sleep(self, seconds: float) -> None:

@@ -67,6 +67,15 @@ def test_series_are_looked_up_in_an_index(cloud, tmp_path):
     assert select_series(cloud.index, other).rows() == cloud.index.rows()
 
 
+def test_of_two_archives_that_have_a_series_idc_is_asked(cloud, tmp_path):
+    uid = cloud.records[0].SeriesInstanceUID
+    cloud.records[1] = cloud.changed(cloud.records[1], SeriesInstanceUID=uid, source="tcia")
+    cloud.add(3, source="tcia")
+    (tmp_path / "m.csv").write_text(f"SeriesInstanceUID\n{uid}\n{cloud.records[2].SeriesInstanceUID}\n")
+    found = select_series(cloud.index, tmp_path / "m.csv").rows()
+    assert [row["key"] for row in found] == [cloud.records[0].key, cloud.records[2].key]
+
+
 def test_series_that_no_index_knows_are_an_error(cloud, tmp_path):
     path = tmp_path / "m.csv"
     path.write_text(f"SeriesInstanceUID\n{cloud.records[0].SeriesInstanceUID}\n{UID}\n")

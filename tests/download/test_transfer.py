@@ -244,6 +244,15 @@ def test_stop_ends_it_and_keeps_the_part(server, tmp_path):
     assert 0 < (tmp_path / "x.part").stat().st_size < len(BODY)
 
 
+def test_stop_ends_a_wait_that_the_server_asked_for(server, tmp_path):
+    stop = threading.Event()
+    transfer = Transfer(stop, Limits(longest_wait_s=100))
+    server.always = Fault(status=503, retry_after="60")
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(Stopped):
+        transfer.fetch(remote(server), tmp_path / "x")
+
+
 def test_the_type_of_a_package_is_known_in_the_next_run_too(server, transfer, tmp_path):
     server.always = Fault(content_type="multipart/related; boundary=abc", body=BODY)
     for _ in range(2):
