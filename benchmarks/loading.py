@@ -221,7 +221,7 @@ def _cold(store: Path, pairs: Sequence[Pair], points: Sequence[Array], place: Pa
             ("two threads, pread of the same bytes", partial(_pread, ranges)),
             (TENSORSTORE, partial(_take, partial(data.crops, pairs, points, 96))),
         ):
-            _drop(place)
+            drop(place)
             loader.set_epoch(1)
             loader.set_epoch(0)
             begin = time.perf_counter()
@@ -244,7 +244,7 @@ def _take(run: Batches) -> None:
         pass
 
 
-def _drop(place: Path) -> None:
+def drop(place: Path) -> None:
     """Tell the kernel that no page of any file below a folder is wanted any more."""
     for path in place.rglob("*"):
         if path.is_file():

@@ -246,8 +246,8 @@ class PatchLoader:
     def _release(self, buffer: BatchBuffer) -> None:
         """Give a buffer back. What the loop enqueued on the GPU so far may still read it, hence the fence."""
         if self._is_pinned:
-            buffer.fence = torch.cuda.Event()
-            buffer.fence.record()
+            device = self._device if self._device is not None and self._device.type == "cuda" else None
+            buffer.fence = torch.cuda.current_stream(device).record_event()
         self._ring.give(buffer)
 
     def _abandon(self, pending: deque[_Pending]) -> None:
