@@ -60,7 +60,7 @@ def read_case(
         elif modality == "RTDOSE":
             images[modality] = read_dose(Index.paths(row)[0])
         elif modality in IMAGES:
-            volume = read_series(Index.paths(row), fix=fix)
+            volume = read_series(Index.paths(row), fix=fix, jobs=1)
             images[modality] = _registered(volume, sample.registrations.get(modality), images)
             repairs = volume.metadata.get("repairs", ())
             provenance += [{"step": "Repair", "modality": modality, **repair} for repair in repairs]
