@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset
 
 from medimagenet.dicom import read_mask, read_series, read_structures
 from medimagenet.dicom.mask import read_regions
 from medimagenet.errors import DicomError
 from medimagenet.geometry import Grid
 from medimagenet.kernels.rasterize import unpack_region
-from medimagenet.volume import Volume
 
 GRID = Grid((10, 8, 3))
 
@@ -93,55 +91,6 @@ def test_shares_of_voxels(structures, write_rtstruct):
     assert share["t"][1, 1, 5] == pytest.approx(0.5 * 1 * 0.6)
     with pytest.raises(ValueError, match="no exact shares"):
         read_mask(triangle, GRID, fractional=True, between="interpolate")
-
-
-def image_of(series, frame):
-    return Volume(np.zeros(GRID.shape), GRID, metadata={"SeriesInstanceUID": series, "FrameOfReferenceUID": frame})
-
-
-def referring(series, frames):
-    def change(dataset):
-        dataset.ReferencedFrameOfReferenceSequence = []
-        for frame in frames:
-            item, study = Dataset(), Dataset()
-            study.RTReferencedSeriesSequence = [Dataset() for _ in series]
-            for entry, uid in zip(study.RTReferencedSeriesSequence, series, strict=True):
-                entry.SeriesInstanceUID = uid
-            item.FrameOfReferenceUID, item.RTReferencedStudySequence = frame, [study]
-            dataset.ReferencedFrameOfReferenceSequence.append(item)
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("series", "frames", "expected"),
-    [
-        (["1.1"], ["9.1"], []),
-        ([], ["9.1"], []),
-        (["1.1"], [], []),
-        (["1.1", "1.2"], ["9.1"], ["several_series_referenced"]),
-        (["1.2"], ["9.1"], ["referenced_by_frame"]),
-        (["1.1"], ["9.2"], ["frame_of_reference_differs"]),
-        (["1.2"], ["9.2"], ["wrong_image"]),
-    ],
-)
-def test_whether_regions_belong_to_the_image(write_rtstruct, series, frames, expected):
-    path = write_rtstruct({(1, "a"): [square(0, 3, 0, 3, 0)]}, change=referring(series, frames))
-    mask = read_mask(path, image_of("1.1", "9.1"))
-    assert [finding.code for finding in mask.findings] == expected
-    assert mask.array.sum() == 16
-    assert read_mask(path, GRID).findings == ()
-
-
-def test_a_region_of_another_frame_of_reference_is_left_empty(write_rtstruct):
-    def change(dataset):
-        for item, frame in zip(dataset.StructureSetROISequence, ("9.1", "9.2"), strict=True):
-            item.ReferencedFrameOfReferenceUID = frame
-
-    box = [square(0, 3, 0, 3, 0)]
-    mask = read_mask(write_rtstruct({(1, "here"): box, (2, "there"): box}, change=change), image_of("1.1", "9.1"))
-    assert mask.array.sum(axis=(1, 2, 3)).tolist() == [16, 0]
-    assert [(f.code, f.numbers) for f in mask.findings] == [("roi_in_other_frame", {"roi": "there"})]
 
 
 @pytest.mark.realdata
