@@ -54,12 +54,14 @@ class StoreConfig:
     chunk is as thin."""
 
     block_bytes: int = 8192
-    """Of voxels that LZ4 compresses as one, in whole planes of the chunk: what our reader decodes as one. Whole chunks as
-    one are a fiftieth smaller, and a random patch of 96³ then decodes 1.3 times as many voxels (`benchmarks/store.py`)."""
+    """Of voxels that LZ4 compresses as one, in whole planes of the chunk: what our reader decodes as one. With whole
+    chunks as one a store is a fiftieth smaller, and a random patch of 96³ decodes 1.3 times as many voxels
+    (`benchmarks/store.py`)."""
 
     codec: Codec = "blosc-lz4"
-    """LZ4 after bitshuffle makes 0.37 of the size of noisy CT with its label; a patch of 96³ then takes about a fifth more
-    processor time than without codec. zstd is a tenth smaller and takes several times as long (`benchmarks/store.py`)."""
+    """LZ4 after bitshuffle makes 0.37 of the size of noisy CT with its label; a patch of 96³ then takes about a fifth
+    more processor time than without codec. zstd is a tenth smaller and takes several times as long
+    (`benchmarks/store.py`)."""
 
     shard_limit_bytes: int = 1 << 30
     """An array is one file unless its voxels take more than this; then it is split into equal files."""
