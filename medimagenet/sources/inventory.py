@@ -1,7 +1,7 @@
 """What is known of the files below a folder: headers in few bytes, in memory and on disk beside an index.
 
 Headers of a series differ in a few values. They are kept in runs, the files of one series in one folder: what they
-share once, what differs per file, compressed; some 100 bytes per file. A file whose size and time of change are those
+share once, what differs per file, compressed; some 150 bytes per file. A file whose size and time of change are those
 that were noted is not read again, as long as it was not changed in the seconds before it was read: within one tick of
 a file system's clock nothing tells two contents apart.
 """
