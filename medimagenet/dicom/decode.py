@@ -21,6 +21,7 @@ from ..findings import Finding
 from ..kernels._jit import kernel
 from .elements import read_dataset
 from .frames import Frame
+from .gdcm_pixels import decode_by_gdcm, is_for_gdcm
 from .header import ImageHeader
 from .pixels import INT16, NATIVE, Rescale, decode_frames, stored_dtype
 from .processes import HAS_FORK, all_in_processes, shared_empty
@@ -113,13 +114,19 @@ def _fill_instance(planes: Planes, factor: float) -> bool:
     header = planes[0][0].header
     dtype = stored_dtype(header)
     if header.pixel_offset is None or header.transfer_syntax not in NATIVE:
-        stored = decode_frames(read_dataset(header.path), header.name)
+        stored = _decoded(header, planes[0][0].rescale)
         stored = np.require(stored if stored.ndim == 3 else stored[None], dtype, ["C", "W"])
         _check_shape(header, stored)
         return all(_convert(_tile(frame, stored[frame.number]), frame, 0, factor, out) for frame, out in planes)
     unused = 8 * dtype.itemsize - header.values.get("BitsStored", 8 * dtype.itemsize)
     with header.path.open("rb", buffering=0) as file:
         return all(_fill_native(file.fileno(), dtype, unused, frame, factor, out) for frame, out in planes)
+
+
+def _decoded(header: ImageHeader, rescale: Rescale) -> NDArray[Any]:
+    """Stored values of an instance that is compressed, or that only pydicom reads."""
+    stored = decode_by_gdcm(header, rescale) if is_for_gdcm(header, rescale) else None
+    return decode_frames(read_dataset(header.path), header.name) if stored is None else stored
 
 
 def _fill_native(
