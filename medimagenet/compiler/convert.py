@@ -4,6 +4,7 @@ A sample is there when its document is: its files are written below a temporary 
 document is moved last. So a conversion may be killed at any moment, and the next one continues where it was.
 """
 
+import importlib
 import json
 import shutil
 import time
@@ -29,7 +30,6 @@ from .agreements import check_agreements
 from .convert_plan import ConvertPlan, To, plan_of_index, plan_of_store, settings_hash
 from .convert_record import TABLE_SCHEMA, table_rows, to_csv
 from .convert_sample import PARTIAL, Settings, convert_sample, is_whole
-from .pairs import index_pairs
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
 from .report import CompileReport, Outcome, State
 from .run import Progress
@@ -128,7 +128,9 @@ def open_source(source: Index | Store | Path | str, *, jobs: int | None = None) 
     if (path / "zarr.json").is_file():
         return open_store(path)
     if path.suffix.lower() == ".csv":
-        return index_pairs(path)
+        pairs = importlib.import_module(f"{__package__}.pairs")  # brings nibabel, which other inputs can do without
+        opened: Index = pairs.index_pairs(path)
+        return opened
     return index_directory(path, jobs=jobs) if path.is_dir() else open_index(path)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
@@ -44,6 +43,8 @@ def write_hdf5(
     ExportError
         The file cannot be written.
     """
+    import h5py
+
     path = Path(path)
     with whole_file(path) as stream, h5py.File(stream, "w") as file:
         try:
