@@ -93,6 +93,7 @@ class Journal:
         self.root = root
         self._folder = root / WORK_FOLDER / "journal"
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._moving: set[Path] = set()
         self._lock = (root / WORK_FOLDER / "lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,13 +129,15 @@ class Journal:
                     "another folder or template"
                 )
         relative = [[str(place.relative_to(self.root)) for place in move] for move in moves]
+        self._moving.add(self._path(record.key))
         write_json(self._path(record.key), {"record": asdict(record), "moves": relative})
         _move(moves)
         self.records[record.key] = record
+        self._moving.discard(self._path(record.key))
 
     def consolidate(self) -> None:
-        """Write ``DOWNLOADS.parquet`` anew, whole or not at all; the journal is then empty."""
-        journal = list(self._folder.glob("*.json"))
+        """Write ``DOWNLOADS.parquet`` anew, whole or not at all; in the journal stay moves that were interrupted."""
+        journal = [path for path in self._folder.glob("*.json") if path not in self._moving]
         if not journal:
             return
         write_manifest(self.root / MANIFEST, self.records.values())

@@ -46,7 +46,7 @@ def write_local_index(
     SourceError, IndexFileError
         A file cannot be read, or the index cannot be written.
     """
-    records = list(records)
+    records = sorted(records, key=lambda record: (record.folder, record.files))  # not as they came
     if not records:
         return None
     path = root / INDEX_FILE

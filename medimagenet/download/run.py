@@ -141,7 +141,7 @@ def download(
     return DownloadReport(
         folder=root,
         fetched=len(run.contents),
-        complete=plan.complete,
+        complete=plan.complete + run.finished,
         local=plan.local,
         failed=tuple(sorted(run.failed, key=lambda one: one.SeriesInstanceUID)),
         notes=tuple(note for content in run.contents for note in content.notes),
@@ -159,6 +159,8 @@ class _Run:
     ) -> None:
         self.contents: list[Content] = []
         self.failed: list[FailedSeries] = []
+        self.finished = 0
+        """Series of which the last run had all, and this one moved the files to their places."""
         self._journal = journal
         self._plan = plan
         self._jobs = jobs
@@ -189,6 +191,10 @@ class _Run:
             record = self._journal.records.get(planned.row["key"])
             if record is None or not is_complete(self._journal.root, record):
                 yield planned
+                continue
+            self.finished += 1
+            with self._meter.one(planned.row["size_bytes"] or 0):
+                pass  # counts them as done
 
     def _fetch(self, fetcher: SeriesFetcher, planned: PlannedSeries) -> Content:
         source: RemoteSource = self._sources[planned.row["source"]]

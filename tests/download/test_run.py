@@ -386,6 +386,26 @@ def test_kill_9_in_the_middle(large, server, tmp_path, share):
     assert len(Index.read(report.index)) == 6
 
 
+def test_killed_between_the_journal_and_the_moves(cloud, server, tmp_path, monkeypatch):
+    """The next run moves the files, and asks for nothing."""
+
+    def killed(moves):
+        raise KeyboardInterrupt
+
+    one = Index.from_records(cloud.records[:1])
+    monkeypatch.setattr("medimagenet.download.journal._move", killed)
+    with pytest.raises(KeyboardInterrupt):
+        download(one, tmp_path, limits=QUICK)
+    monkeypatch.undo()
+    monkeypatch.setenv("MEDIMAGENET_IDC_ENDPOINT", server.url)
+    assert not any(path.startswith("lung") for path in tree(tmp_path))
+    asked, seen = len(server.asked), []
+    report = download(one, tmp_path, limits=QUICK, progress=lambda done, total: seen.append((done, total)))
+    assert (report.fetched, report.complete, len(server.asked)) == (0, 1, asked)
+    assert len(tree(tmp_path)) == 3
+    assert seen[-1] == (cloud.records[0].size_bytes,) * 2
+
+
 def test_interrupted_by_the_keyboard(large, server, tmp_path):
     folder = tmp_path / "out"
     process = start(large, folder, tmp_path)
