@@ -72,7 +72,8 @@ def read_content(item: Item, recipe: Recipe | None, *, as_map: bool) -> Content:
 
 
 def _of_recipe(item: Item, recipe: Recipe, *, as_map: bool) -> Content:
-    case = preprocess(read_case(_sample(item), recipe.rois, several=recipe.several), recipe)
+    decoded = read_case(_sample(item), recipe.rois, several=recipe.several, fix=recipe.fixes)
+    case = preprocess(decoded, recipe)
     mask = case.mask
     content = Content(
         images=dict(case.images),

@@ -258,3 +258,15 @@ def test_kill_minus_nine_at_any_moment_loses_whole_samples_only(patients, tmp_pa
         if place.is_file() and name.name != "report.csv":
             assert place.read_bytes() == (tmp_path / "killed" / name).read_bytes(), name
     assert not (tmp_path / "killed" / ".partial").exists()
+
+
+def test_what_a_recipe_repairs_is_repaired_here_too(tmp_path):
+    write_patients(tmp_path / "in", 1, size=SIZE, spacing=SPACING, jobs=1, defects=["missing_slices"])
+    index = index_directory(tmp_path / "in", jobs=1)
+    with pytest.raises(ExportError, match="missing_slices"):
+        convert_dataset(index, tmp_path / "skipped", recipe=Recipe.from_yaml(RECIPE), jobs=1)
+    fixing = Recipe.from_yaml(RECIPE + "findings: {missing_slices: fix}")
+    report = convert_dataset(index, tmp_path / "fixed", recipe=fixing, jobs=1)
+    (one,) = documents(tmp_path / "fixed")
+    assert len(report.written) == 1
+    assert "Repair" in [step["step"] for step in one["provenance"]]
