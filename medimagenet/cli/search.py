@@ -1,12 +1,8 @@
 """`medimagenet search`: series of the public index, of the user's own, or of both, that meet what is asked."""
 
-import csv
 import importlib
-import sys
-from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,24 +10,11 @@ from ..download.selection import select_series
 from ..index import Index
 from ..sources.tcia_manifest import write_manifest
 from . import filters as options
-from .output import JsonFlag, human_bytes, plural, write_json, write_line, write_note, write_table
+from .listing import SHOWN, Form, list_series, print_rows
+from .output import JsonFlag, plural, write_line, write_note
 from .output import wrong_usage as wrong
 
 _PUBLIC_SOURCES = ("idc", "tcia")
-SHOWN = 20  # rows of a table for people, where --limit does not say
-_COLUMNS = ("collection_id", "PatientID", "Modality", "BodyPartExamined", "SeriesDescription", "n_instances")
-_TEXT_COLUMNS = (
-    *("collection_id", "PatientID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "BodyPartExamined"),
-    *("SeriesDescription", "Manufacturer", "n_instances", "size_bytes", "license", "doi", "uri"),
-)
-
-
-class Form(StrEnum):
-    """What is printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
 
 
 def command(
@@ -90,11 +73,11 @@ def command(
         _plot(found, plot)
     if answer is not None:
         rows = answer.slice(0, SHOWN if limit is None and form is Form.TABLE else limit).to_pylist()
-        _print(form, answer.column_names, rows, {"n": answer.num_rows, "rows": rows})
+        print_rows(form, answer.column_names, rows, {"n": answer.num_rows, "rows": rows})
         if form is Form.TABLE and len(rows) < answer.num_rows:
             write_line(f"{len(rows)} of {answer.num_rows} rows (--limit shows more)")
     elif parquet is manifest is plot is None or form is not Form.TABLE:
-        _list(form, found, limit)
+        list_series(form, found, limit)
 
 
 def _note_agreements(found: Index) -> None:
@@ -119,35 +102,3 @@ def _plot(found: Index, path: Path) -> None:
     with wrong():
         plots.plot_stats(found.stats(), path)
     write_note(f"picture in {path}")
-
-
-def _list(form: Form, found: Index, limit: int | None) -> None:
-    most = f" LIMIT {SHOWN if limit is None else limit}" if limit is not None or form is Form.TABLE else ""
-    columns = {Form.TABLE: (*_COLUMNS, "size_bytes", "license"), Form.CSV: _TEXT_COLUMNS, Form.JSON: ("*",)}[form]
-    table = found.sql(f"SELECT {', '.join(columns)} FROM series{most}")
-    rows = table.to_pylist()
-    if form is not Form.TABLE:
-        summary = {"stats": asdict(found.stats()), "series": rows} if form is Form.JSON else {}
-        _print(form, table.column_names, rows, summary)
-        return
-    if rows:
-        sizes = [{**row, "size_bytes": human_bytes(row["size_bytes"])} for row in rows]
-        _print(form, table.column_names, sizes, {})
-        write_line()
-    stats = found.stats()
-    shown = f", the first {len(rows)} shown" if len(rows) < stats.series else ""
-    of = plural(stats.patients, "patient")
-    write_line(f"{plural(stats.series, 'series')} of {of}, {human_bytes(stats.size_bytes)}{shown}")
-    for item in stats.licenses:
-        allowed = "commercial use allowed" if item.commercial else "commercial use not allowed, or not known to be"
-        write_line(f"{plural(item.series, 'series')} under {item.license or 'unknown licence'}: {allowed}")
-
-
-def _print(form: Form, columns: Any, rows: list[dict[str, Any]], document: dict[str, Any]) -> None:
-    cells = [[row[name] for name in columns] for row in rows]
-    if form is Form.JSON:
-        write_json(document)
-    elif form is Form.CSV:
-        csv.writer(sys.stdout, lineterminator="\n").writerows([list(columns), *cells])
-    else:
-        write_table(list(columns), cells)
