@@ -39,7 +39,8 @@ def resample_labels(
     matrix, offset, shape, border, parallel : as in `medimagenet.kernels.resample.resample`
     fill : label written outside where the border is constant
     antialias : shares are those of larger surroundings along axes whose voxels become larger; one pass per label, and
-        twice the output as float32
+        twice the output as float32. Borders become smoother, and what bulges smaller: a ball of 5.5 voxels' radius
+        loses 8 % of its volume at twice the voxel size, where without the filter it keeps it to 0.4 % on average
 
     Returns
     -------

@@ -68,11 +68,18 @@ def steps_of(recipe: Recipe) -> tuple[Step, ...]:
     steps += listed["source"]
     steps.append(Orient(orientation=recipe.orientation))
     if recipe.spacing is not None:
-        interpolation = recipe.images[first].interpolation
         steps.append(
-            Resample(spacing=recipe.spacing, interpolation=interpolation, mask_interpolation=recipe.mask_interpolation)
+            Resample(
+                spacing=recipe.spacing,
+                interpolation=recipe.images[first].interpolation,
+                mask_interpolation=recipe.mask_interpolation,
+                antialias=recipe.antialias,
+            )
         )
-    steps += [ResampleTo(image=name, interpolation=recipe.images[name].interpolation) for name in others]
+    steps += [
+        ResampleTo(image=name, interpolation=recipe.images[name].interpolation, antialias=recipe.antialias)
+        for name in others
+    ]
     steps += [*listed["grid"], *_crop_steps(recipe.crop), *listed["final"]]
     if recipe.rois:
         steps.append(CheckMask(label=recipe.label))

@@ -29,15 +29,21 @@ from ..findings import FIXABLE, SEVERITY, SKIPPED, Finding, Severity
 from ..rois import Several, check_pattern
 from . import _recipe_text
 
-PREPROCESS_VERSION = 1
-"""Raised by whoever changes what a step writes: it is part of every recipe's hash."""
+PREPROCESS_VERSION = 2
+"""Raised by whoever changes what a step writes: it is part of every recipe's hash. 2: z-scores of float images are
+summed in another order."""
 
 IMAGE_MODALITIES = ("CT", "MR", "PT", "RTDOSE")
 ANNOTATION_MODALITIES = ("RTSTRUCT", "SEG")
 MODALITIES = IMAGE_MODALITIES + ANNOTATION_MODALITIES
 MISSING_CLASS = "roi_matches_nothing"
 SPLITS = ("train", "val", "test")
-LATER_KEYS: Mapping[tuple[str, ...], Any] = {("split", "stratify"): "none", ("split", "folds"): 0, ("steps",): []}
+LATER_KEYS: Mapping[tuple[str, ...], Any] = {
+    ("split", "stratify"): "none",
+    ("split", "folds"): 0,
+    ("steps",): [],
+    ("antialias",): False,
+}
 """Keys that recipes of the first version did not have, with their defaults."""
 
 Action = Literal["keep", "skip", "fail"]
@@ -138,6 +144,9 @@ class Scale(_Section):
 
 
 Rule = Annotated[Unchanged | Window | ZScore | Percentile | Scale, Field(discriminator="kind")]
+
+
+MaskInterpolation = Literal["nearest", "linear", "largest"]
 
 
 class ImageRecipe(_Section):
@@ -296,8 +305,11 @@ class Recipe(_Section):
     """Where the stored x, y, z point to, by the nearest axes."""
     images: dict[str, ImageRecipe] = Field(default_factory=dict, validate_default=True)
     """Per image modality; a modality left out gets the defaults."""
-    mask_interpolation: Literal["nearest", "linear"] = "nearest"
-    """Nearest voxel, or linear per class and then above one half: smoother borders."""
+    mask_interpolation: MaskInterpolation = "nearest"
+    """Nearest voxel; linear per class and then above one half: smoother borders; or, of a label map, the class with the
+    largest share of the surroundings."""
+    antialias: bool = False
+    """Where voxels become larger, filter images first: what the new grid cannot hold is averaged instead of picked."""
     crop: Crop = Field(default=NoCrop(), validate_default=True)
     steps: tuple[StepRecipe, ...] = ()
     """Further steps, in their order, such as {step: N4BiasCorrection, image: MR, shrink: 4}."""
@@ -351,6 +363,13 @@ class Recipe(_Section):
         if spacing is not None and (not isinstance(spacing, list | tuple) or len(spacing) != 3):
             raise ValueError("must be three lengths [x, y, z] in mm; null for an axis that stays as it is")
         return spacing
+
+    @field_validator("mask_interpolation", mode="after")
+    @classmethod
+    def _check_mask_interpolation(cls, chosen: MaskInterpolation, info: ValidationInfo) -> MaskInterpolation:
+        if chosen == "largest" and info.data.get("label") == "channels":
+            raise ValueError("largest gives each voxel one class, which label: channels does not: say label: map")
+        return chosen
 
     @field_validator("images", mode="after")
     @classmethod

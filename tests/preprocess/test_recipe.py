@@ -190,11 +190,11 @@ def test_what_changes_voxels_changes_the_hash(old, new):
 
 
 def test_the_hash_is_the_same_on_every_machine(monkeypatch):
-    assert PREPROCESS_VERSION == 1
+    assert PREPROCESS_VERSION == 2
     minimal = Recipe.from_dict({"name": "a", "modalities": ["CT"]})
-    assert minimal.hash == "04eb2a292381c0a00d61650eb101c8ab23d4e7a6846718f47de8c472934772ce"
-    monkeypatch.setattr("medimagenet.preprocess.recipe.PREPROCESS_VERSION", 2)
-    assert minimal.hash != "04eb2a292381c0a00d61650eb101c8ab23d4e7a6846718f47de8c472934772ce"
+    assert minimal.hash == "cff81b73abdd4a8eb9079820a0c8436df23951625fd3d6508cc8e57526253eff"
+    monkeypatch.setattr("medimagenet.preprocess.recipe.PREPROCESS_VERSION", 3)
+    assert minimal.hash != "cff81b73abdd4a8eb9079820a0c8436df23951625fd3d6508cc8e57526253eff"
 
 
 def test_a_recipe_cannot_change():
@@ -222,7 +222,8 @@ def test_the_strictest_finding_decides():
 def test_the_schema_knows_every_key():
     schema = Recipe.json_schema()
     assert set(schema["properties"]) == set(yaml.safe_load(TEXT)) | {
-        "description", "several", "on_missing_class", "label", "orientation", "mask_interpolation", "store"
+        "description", "several", "on_missing_class", "label", "orientation", "mask_interpolation", "store",
+        "antialias", "steps",
     }  # fmt: skip
     assert schema["additionalProperties"] is False
     json.dumps(schema)
@@ -248,3 +249,15 @@ def test_channels_are_left_out_unless_asked_for():
     assert (
         Recipe.from_dict({**plain, "findings": {"several_channels": "keep"}}).action_for("several_channels") == "keep"
     )
+
+
+def test_the_largest_share_needs_a_label_map():
+    values = {
+        "name": "a",
+        "modalities": ["CT", "RTSTRUCT"],
+        "rois": {"lung": "lung.*"},
+        "mask_interpolation": "largest",
+    }
+    assert Recipe.from_dict({**values, "label": "map"}).mask_interpolation == "largest"
+    with pytest.raises(RecipeError, match="label: map"):
+        Recipe.from_dict(values)

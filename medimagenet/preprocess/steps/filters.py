@@ -50,9 +50,7 @@ class N4BiasCorrection:
         """The corrected case."""
         image = image_of(case, self.image)
         if min(image.grid.size) < 2:
-            return not_applied(
-                case, self, self.image, f"has {image.grid.size} voxels: the fit needs more"
-            )
+            return not_applied(case, self, self.image, f"has {image.grid.size} voxels: the fit needs more")
         if not _varies(image.array):
             return not_applied(case, self, self.image, "has no two different positive values")
         figures: dict[str, Any] = {}

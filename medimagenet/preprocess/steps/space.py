@@ -6,7 +6,7 @@ Spacings are mm, x, y, z. Values are interpolated by `medimagenet.kernels.resamp
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from ...errors import RecipeError
 from ...geometry import Grid
 from ...kernels.borders import Border
 from ...kernels.intensity import count_not_finite
+from ...kernels.labels import resample_labels
 from ...kernels.resample import Interpolation, resample
 from ...volume import Case, Mask
 from .step import Part, leading, recorded
@@ -56,8 +57,12 @@ class Resample:
     """x, y, z, mm; None keeps an axis."""
     interpolation: Interpolation = "linear"
     """Cubic becomes linear, and provenance says so, where voxels are nan or infinite: a spline would spread them."""
-    mask_interpolation: Interpolation = "nearest"
-    """Linear: per region, above one half."""
+    mask_interpolation: Interpolation | Literal["largest"] = "nearest"
+    """Linear: per region, above one half. Largest: regions that overlap become those of a label map, the last one wins,
+    and each voxel gets the label with the largest share of its surroundings (`medimagenet.kernels.labels`)."""
+    antialias: bool = False
+    """Filter the image first where voxels become larger, unless it is nearest (`medimagenet.kernels.taps`). Masks are
+    not: a filter and a threshold shrink whatever bulges, a ball of 8 mm radius at 2 mm voxels by 8 % of its volume."""
 
     def __post_init__(self) -> None:
         if len(self.spacing) != 3 or not all(each is None or (isfinite(each) and each > 0) for each in self.spacing):
@@ -76,13 +81,16 @@ class Resample:
             return recorded(case, self, figures)
         refuse_giants(source, target)
         interpolation = _possible(self.interpolation, image.array, figures)
-        images = {**case.images, name: image.with_array(onto(image.array, source, target, interpolation), target)}
+        array = onto(image.array, source, target, interpolation, antialias=self.antialias)
+        images = {**case.images, name: image.with_array(array, target)}
         mask = None if case.mask is None else self._mask(case.mask, source, target)
         return recorded(case, self, figures, images=images, mask=mask)
 
     def _mask(self, mask: Mask, source: Grid, target: Grid) -> Mask:
         if not mask.grid.is_close(source):
             raise ValueError(f"the mask must be on the grid of the leading image {source}, it is on {mask.grid}")
+        if self.mask_interpolation == "largest":
+            return _by_largest_share(mask, source, target)
         return replace(mask, array=onto(mask.array, source, target, self.mask_interpolation), grid=target)
 
 
@@ -102,6 +110,8 @@ class ResampleTo:
     """As in `Resample`."""
     fill: float | None = None
     """None: air (-1024 HU) for CT, 0 for all others."""
+    antialias: bool = False
+    """As in `Resample`."""
 
     def __call__(self, case: Case) -> Case:
         """The case with that image on the leading image's grid."""
@@ -118,8 +128,16 @@ class ResampleTo:
             return recorded(case, self, figures)
         own = turned(image, target.orientation)
         interpolation = _possible(self.interpolation, own.array, figures)
-        array = onto(own.array, own.grid, target, interpolation, border="constant", fill=fill)
+        choices: dict[str, Any] = {"border": "constant", "fill": fill, "antialias": self.antialias}
+        array = onto(own.array, own.grid, target, interpolation, **choices)
         return recorded(case, self, figures, images={**case.images, self.image: image.with_array(array, target)})
+
+
+def _by_largest_share(mask: Mask, source: Grid, target: Grid) -> Mask:
+    matrix, offset = index_map(source, target)
+    labels = resample_labels(mask.to_label_map(), matrix, offset, target.shape)
+    array = np.stack([labels == value for value in range(1, len(mask.names) + 1)])
+    return replace(mask, array=array, grid=target)
 
 
 def _possible(asked: Interpolation, array: NDArray[Any], figures: dict[str, Any]) -> Interpolation:
@@ -138,10 +156,11 @@ def onto(
     *,
     border: Border = "edge",
     fill: float = 0.0,
+    antialias: bool = False,
 ) -> NDArray[Any]:
     """Resample (Z, Y, X) or each channel of (C, Z, Y, X) from one grid onto another.
 
-    `fill` is moved to the nearest value that the type holds.
+    `fill` is moved to the nearest value that the type holds. What is nearest is never filtered.
     """
     matrix, offset = index_map(source, target)
     if array.dtype.kind in "ui":
@@ -149,8 +168,14 @@ def onto(
         fill = min(max(fill, limits.min), limits.max)
     channels = array.reshape(-1, *source.shape)
     out = np.empty((len(channels), *target.shape), dtype=array.dtype)
+    choices: dict[str, Any] = {
+        "interpolation": interpolation,
+        "border": border,
+        "fill": fill,
+        "antialias": antialias and interpolation != "nearest",
+    }
     for channel, part in zip(channels, out, strict=True):
-        resample(channel, matrix, offset, target.shape, interpolation=interpolation, border=border, fill=fill, out=part)
+        resample(channel, matrix, offset, target.shape, out=part, **choices)
     return out.reshape(*array.shape[:-3], *target.shape)
 
 

@@ -209,3 +209,42 @@ def test_wrong_settings_are_named():
     astray = Mask(np.zeros((1, 2, 2, 2), bool), Grid((2, 2, 2), origin=(5, 0, 0)), ("a",))
     with pytest.raises(ValueError, match="on the grid of the leading image"):
         Resample(spacing=(0.5, 0.5, 0.5))(Case(sample_id="s", patient_id="p", images={"CT": image}, mask=astray))
+
+
+def balls(grid, middle):
+    """Two balls of 7 and 6 mm that touch."""
+    z, y, x = np.ogrid[: grid.size[2], : grid.size[1], : grid.size[0]]
+    middles = middle, middle + np.array([0, 0, 14])
+    squares = [sum(((i - c) * 0.9) ** 2 for i, c in zip((z, y, x), each, strict=True)) for each in middles]
+    return np.stack([squares[0] <= 49, (squares[1] <= 36) & (squares[0] > 49)])
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "largest"])
+def test_shares_keep_volumes_on_average(interpolation):
+    grid = Grid((50, 42, 42), (0.9, 0.9, 0.9))
+    image, ratios = {"CT": Volume(np.zeros(grid.shape, np.int16), grid, unit="HU")}, []
+    for shift in np.random.default_rng(5).uniform(0, 2.2, (8, 3)):
+        mask = Mask(balls(grid, 19 + shift), grid, ("a", "b"))
+        case = Case(sample_id="s", patient_id="p", images=image, mask=mask)
+        found = Resample(spacing=(2.0, 2.0, 2.0), mask_interpolation=interpolation)(case).mask
+        assert found.grid.spacing == (2.0, 2.0, 2.0) and found.names == ("a", "b") and found.array.dtype == bool
+        assert found.overlap_voxels() == 0
+        ratios.append([found.volumes_mm3()[name] / volume for name, volume in mask.volumes_mm3().items()])
+    assert np.mean(ratios, axis=0) == pytest.approx([1, 1], abs=0.04)
+
+
+def test_filtered_images_hold_no_pattern_that_was_not_there():
+    grid = Grid((60, 8, 4), (1.0, 1.0, 1.0))
+    stripes = np.broadcast_to(np.where(np.arange(60) % 2, 1000, -1000).astype(np.int16), grid.shape)
+    case = Case(sample_id="s", patient_id="p", images={"CT": Volume(stripes.copy(), grid, unit="HU")})
+    picked, filtered = (Resample(spacing=(4, 1, 1), antialias=each)(case).images["CT"].array for each in (False, True))
+    assert np.abs(picked).max() == 1000
+    assert np.abs(filtered[..., 3:-3]).max() < 10
+    other = Case(sample_id="s", patient_id="p", images={"CT": picked_volume(grid), "PT": case.images["CT"]})
+    moved = ResampleTo(image="PT", antialias=True)(other).images["PT"].array
+    assert np.abs(moved[..., 3:-3]).max() < 10
+
+
+def picked_volume(grid):
+    coarse = grid.with_spacing((4.0, None, None))
+    return Volume(np.zeros(coarse.shape, np.int16), coarse, unit="HU")
