@@ -66,6 +66,7 @@ def read_values(
     DicomError
         Pixels are absent, cut short or cannot be decoded.
     """
+    _check_lengths(frames)
     plane = frames[0].plane
     shape, kind = (len(frames), plane.rows, plane.columns), np.dtype(dtype)
     jobs = 1 if prod(shape) * kind.itemsize <= SMALL_BYTES else jobs or cpu_count()
@@ -169,11 +170,6 @@ def _check_shape(header: ImageHeader, stored: NDArray[Any]) -> None:
 
 
 def _read_native(descriptor: int, header: ImageHeader, start: int, out: NDArray[Any]) -> None:
-    if header.pixel_length < start + out.nbytes:
-        raise _cut(
-            f"{header.name} has {max(header.pixel_length, 0)} bytes of PixelData (7FE0,0010), its {out.shape[0]} x "
-            f"{out.shape[1]} pixels need {start + out.nbytes}"
-        )
     target = out.data.cast("B")
     done = 0
     while done < out.nbytes:
@@ -181,6 +177,26 @@ def _read_native(descriptor: int, header: ImageHeader, start: int, out: NDArray[
         if not count:
             raise _cut(f"{header.name} is cut short: {done} of {out.nbytes} bytes of pixels are there")
         done += count
+
+
+def _check_lengths(frames: Sequence[Frame]) -> None:
+    """Whether uncompressed slices are there: before memory is asked for, which a damaged size would make endless."""
+    for frame in frames:
+        header = frame.header
+        if header.pixel_offset is None or header.transfer_syntax not in NATIVE:
+            continue
+        values = header.values
+        n_bytes = values["Rows"] * values["Columns"] * stored_dtype(header).itemsize
+        if header.pixel_length < (frame.number + 1) * n_bytes:
+            raise _too_short(header, (frame.number + 1) * n_bytes)
+
+
+def _too_short(header: ImageHeader, n_bytes: int) -> DicomError:
+    rows, columns = header.values["Rows"], header.values["Columns"]
+    return _cut(
+        f"{header.name} has {max(header.pixel_length, 0)} bytes of PixelData (7FE0,0010), its {rows} x {columns} "
+        f"pixels need {n_bytes}"
+    )
 
 
 def _cut(message: str) -> DicomError:

@@ -82,7 +82,7 @@ def stored_dtype(header: ImageHeader) -> np.dtype[Any]:
     Raises
     ------
     DicomError
-        The image is in colour, or its values have not 8, 16 or 32 bits.
+        The image is in colour, its values have not 8, 16 or 32 bits, or it states more bits stored than there are.
     """
     values = header.values
     photometric = values.get("PhotometricInterpretation")
@@ -92,6 +92,9 @@ def stored_dtype(header: ImageHeader) -> np.dtype[Any]:
     bits = values.get("BitsAllocated")
     if bits not in (8, 16, 32):
         raise DicomError(f"{header.name} has BitsAllocated (0028,0100) {bits}: 8, 16 and 32 can be read")
+    stored = values.get("BitsStored", bits)
+    if not 0 < stored <= bits:
+        raise DicomError(f"{header.name} has BitsStored (0028,0101) {stored} of BitsAllocated (0028,0100) {bits}")
     return np.dtype(f"{'i' if values.get('PixelRepresentation') == 1 else 'u'}{bits // 8}")
 
 

@@ -329,6 +329,8 @@ def _place(pixels: NDArray[Any], first: NDArray[np.int64], steps: NDArray[np.int
 
 def _grid_of(places: Planes, shape: tuple[int, int, int]) -> Grid:
     """The grid of which frames are planes."""
+    if not len(places.steps):
+        raise GeometryError("the segmentation has no frames: they form no grid")
     steps = places.steps[0]
     spacing = np.linalg.norm(steps, axis=0)
     if not np.allclose(places.steps, steps, rtol=0, atol=ALIGNMENT_TOLERANCE * spacing.min() / max(shape[1:])):
@@ -346,12 +348,15 @@ def _grid_of(places: Planes, shape: tuple[int, int, int]) -> Grid:
         raise GeometryError(f"the {len(heights)} frames of the segmentation are spread over {number} planes")
     direction = np.column_stack([cosines, normal])
     rows = [(float(x), float(y), float(z)) for x, y, z in direction]
-    grid = Grid(
-        (shape[2], shape[1], number),
-        (float(spacing[0]), float(spacing[1]), between),
-        (float(first[0]), float(first[1]), float(first[2])),
-        (rows[0], rows[1], rows[2]),
-    )
+    try:
+        grid = Grid(
+            (shape[2], shape[1], number),
+            (float(spacing[0]), float(spacing[1]), between),
+            (float(first[0]), float(first[1]), float(first[2])),
+            (rows[0], rows[1], rows[2]),
+        )
+    except ValueError as error:  # rows and columns that are not at right angles
+        raise GeometryError(f"the frames of the segmentation form no grid: {error}") from error
     farthest = float(_on_grid(places, shape, grid)[2].max())
     if farthest > ALIGNMENT_TOLERANCE:
         raise GeometryError(

@@ -114,7 +114,7 @@ def _no_volume(layout: Layout, parts: Sequence[Part] = ()) -> GeometryError:
     found = [*layout.split.findings, *(finding for part in parts for finding in part.findings)]
     reasons = [finding for finding in found if finding.severity is Severity.ERROR]
     reasons = list({(finding.code, finding.message): finding for finding in reasons}.values())
-    uid = layout.frames[0].header.values.get("SeriesInstanceUID", "")
+    uid = _series_uid(layout.frames[0].header)
     n_files = len({id(frame.header) for frame in layout.frames})
     several = len(layout.split.parts) > 1 and not parts
     remedy = "Read them with read_volumes" if several else "Give read_series the files of one even stack"
@@ -136,7 +136,7 @@ def _part_volume(layout: Layout, part: Part, repair: Repair | None, pet: Pet, jo
     try:
         volume = _volume(frames, part, pet, jobs) if repair is None else _repaired(frames, part, repair, pet, jobs)
     except DicomError as error:
-        uid = frames[0].header.values.get("SeriesInstanceUID", "")
+        uid = _series_uid(frames[0].header)
         raise type(error)(f"series {_short(uid)}: {error}", error.findings) from error
     return volume
 
@@ -217,11 +217,17 @@ def _image_header(path: Path, known: Known | None = None) -> ImageHeader:
 
 
 def _one_series(headers: list[ImageHeader]) -> list[ImageHeader]:
-    series = sorted({header.values.get("SeriesInstanceUID", "") for header in headers})
+    series = sorted({_series_uid(header) for header in headers})
     if len(series) > 1:
         names = ", ".join(map(_short, series[:5]))
         raise DicomError(f"{len(headers)} files belong to {len(series)} series ({names}): give those of one")
     return headers
+
+
+def _series_uid(header: ImageHeader) -> str:
+    """SeriesInstanceUID (0020,000E); as it is written where a backslash makes several of it."""
+    uid: str | list[str] = header.values.get("SeriesInstanceUID", "")
+    return uid if isinstance(uid, str) else "\\".join(uid)
 
 
 def _check_grey(headers: Sequence[ImageHeader]) -> None:

@@ -5,11 +5,14 @@ and so on, and get their place when all of them have been looked at.
 """
 
 import csv
+import errno
 import io
+import lzma
 import mmap
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -25,6 +28,11 @@ from .layout import safe_path
 HASHES = "md5hashes.csv"
 """Last member of a zip of NBIA that was asked for with IncludeMD5=Yes: columns Filename, MD5Hash."""
 
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, NotImplementedError),
+    *(IndexError, OverflowError, TypeError, struct.error),  # of fields that make no sense
+)
+_ODD_PLACES = (None, errno.EINVAL)  # of an OSError: what bz2 and zipfile raise where bytes or offsets are wrong
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.I)
 
 
@@ -84,11 +92,13 @@ def unpack(
     try:
         streams = _STREAMS[package](archive, content_type)
         return _check_hashes(list(_store(streams, folder, archive, limits)))
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, NotImplementedError) as error:
+    except _DAMAGED as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise SourceError(f"{package} {archive.name} is damaged or hostile, and was not used: {error}") from error
-    except (SourceError, OSError):
+    except (SourceError, OSError) as error:
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in _ODD_PLACES:
+            raise SourceError(f"{package} {archive.name} is damaged, and was not used: {error}") from error
         raise
 
 
