@@ -5,6 +5,7 @@
 #   make lint       ruff, mypy, import-linter
 #   make docs       build the documentation; a broken reference fails
 #   make bench      time us and other tools (DATA=folder of DICOM, AREAS=scan ...) and write docs/benchmarks.md
+#   make test-fuzz  damaged files for FUZZ_SECONDS (600) from another seed each time
 #   make test-all   what takes minutes more: slow tests, kernels as plain Python, oldest dependencies
 #
 # VENV=folder puts the environment elsewhere, PYTHON=program chooses the Python that makes it.
@@ -16,12 +17,14 @@ PYTEST := $(BIN)/python -m pytest
 PROJECT := pyproject.toml constraints.txt
 DEMO_DIR ?= demo-output
 AREAS ?= query download scan decode kernels convert compile store loading rtstruct
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= $(shell date +%s)
 RECENT_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c '$(RECENT_ENOUGH)' 2>/dev/null && echo $$p && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench test-all test-slow test-plain-python test-oldest clean
+.PHONY: help demo test lint docs bench test-all test-fuzz test-slow test-plain-python test-oldest clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -57,6 +60,10 @@ test-all: test test-slow test-plain-python test-oldest
 test-slow: $(VENV)/.has-dev
 	@echo; echo '== test-slow: tests marked slow'
 	$(PYTEST) -m slow $(ARGS)
+
+test-fuzz: $(VENV)/.has-dev
+	@echo; echo '== test-fuzz: damaged files for $(FUZZ_SECONDS) s, first seed $(FUZZ_SEED)'
+	MEDIMAGENET_FUZZ_SECONDS=$(FUZZ_SECONDS) MEDIMAGENET_FUZZ_SEED=$(FUZZ_SEED) $(PYTEST) tests/fuzz -o timeout=0 $(ARGS)
 
 test-plain-python: $(VENV)/.has-dev
 	@echo; echo '== test-plain-python: the kernels as plain Python; what compiles must also be right uncompiled'
