@@ -113,12 +113,14 @@ def uid_texts(uids: Iterable[bytes]) -> list[str]:
     Raises
     ------
     OddValueError
-        One of them has other characters than digits, letters and points.
+        One of them has other characters than digits, letters and points, such as a space inside.
     """
-    joined = b" ".join(uids)
-    if not _are_uids(joined):
+    given = list(uids)
+    joined = b" ".join(given)
+    texts = joined.decode("ascii").split(" ") if _are_uids(joined) else []
+    if len(texts) != len(given):
         raise OddValueError
-    return joined.decode("ascii").split(" ")
+    return texts
 
 
 def codec_of(raw: bytes) -> str:

@@ -9,6 +9,7 @@ from pydicom.charset import decode_bytes, python_encoding
 from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.tag import Tag
 
+from medimagenet.dicom import plain
 from medimagenet.dicom.plain import CODECS, DECODERS, OddValueError, codec_of, one_text
 from medimagenet.dicom.thorough import _plain
 
@@ -80,3 +81,9 @@ def test_one_text():
     for raw in (b"a\\b", b" a", b"a\nb"):
         with pytest.raises(OddValueError):
             one_text(raw)
+
+
+def test_a_uid_with_a_space_inside_is_not_two():
+    assert plain.uid_texts([b"1.2", b"1.3"]) == ["1.2", "1.3"]
+    with pytest.raises(plain.OddValueError):
+        plain.uid_texts([b"1.2 3"])
