@@ -20,7 +20,7 @@ def main() -> None:
     works = {
         "MONAI ITKReader": lambda: by_monai(ITKReader(), folder),
         "MONAI PydicomReader": lambda: by_monai(PydicomReader(), folder),
-        "med-imagetools": lambda: SimpleITK.GetArrayViewFromImage(read_dicom_series(str(folder))[0]),
+        "med-imagetools": lambda: SimpleITK.GetArrayFromImage(read_dicom_series(str(folder))[0]),
     }
     times = {}
     for name, run in works.items():
