@@ -122,7 +122,7 @@ class Elements:
         try:
             encodings = charset.convert_encodings(declared.split("\\") if declared else None)
             decoded: str = charset.decode_bytes(self.value(row), encodings, set())
-        except (LookupError, UnicodeError):
+        except (LookupError, ValueError):  # a character set that does not exist, or cannot even be a name
             decoded = self.value(row).decode("utf-8", errors="replace")
         return decoded.strip(" \0") or None
 

@@ -59,3 +59,19 @@ def test_a_header_larger_than_the_first_read(write_series):
 def test_no_dicom(tmp_path):
     with pytest.raises(DicomError, match=r"cannot read absent\.dcm"):
         read_image_header(tmp_path / "absent.dcm")
+
+
+@pytest.mark.parametrize("character_set", ["ISO_IR 9999", "IR\x7f\x00 192", "ISO_IR 192"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_name_is_read_whatever_the_character_set_says(write_series, character_set):
+    def change(dataset, k):
+        dataset.SeriesDescription = "Thorax"
+
+    (path,) = write_series(np.ones((1, 3, 4), dtype=np.int16), change=change).iterdir()
+    content = path.read_bytes()
+    value = character_set.encode().ljust(12)[:12]
+    element = b"\x08\x00\x05\x00CS" + len(value).to_bytes(2, "little") + value
+    at = content.index(b"\x08\x00", 132 + int.from_bytes(content[140:144], "little"))
+    path.write_bytes(content[:at] + element + content[at:])
+    header = read_image_header(path)
+    assert keyword_values(header.elements, METADATA)["SeriesDescription"] == "Thorax"
