@@ -1,8 +1,8 @@
-"""Read boxes of voxels from a Zarr v3 array: our own reader, which returns what zarr-python returns, bit for bit.
+"""Read boxes of voxels from a store: our own reader, which returns what zarr-python and h5py return, bit for bit.
 
-The index of a shard is read once. A read opens the file, reads and decodes the chunks that the box touches into the
-caller's array without holding the GIL, and closes it: nothing leaks into forked processes, and a store of any number
-of samples needs no more than one descriptor per thread.
+Where the chunks are is what `form.Chunks` says. A read gets a descriptor and an index from it, reads and decodes the
+chunks that the box touches into the caller's array without holding the GIL, and closes the descriptor: nothing leaks
+into forked processes, and a store of any number of samples needs no more than one descriptor per thread.
 """
 
 import ctypes
@@ -11,10 +11,8 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from math import inf, prod
-from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,11 +21,9 @@ from ..geometry import Grid, Size
 from ..volume import Normalization
 from .blosc import BloscContext
 from .decode import BLOSC, CUT, OK, RAW, SPARE_ROWS, Functions, Quad, read_box
-from .layout import KEY, LEVEL
-from .metadata import ArrayMetadata, parse_array, read_metadata
-
-_MARGIN = 64
-"""Bytes that an encoded chunk may be longer than its voxels, beside what its blocks take."""
+from .form import MARGIN, Chunks, Form
+from .layout import KEY
+from .metadata import ArrayMetadata
 
 _C = ctypes.CDLL(None)
 _PREAD = ctypes.cast(getattr(_C, "pread64", _C.pread), ctypes.c_void_p).value or 0
@@ -39,19 +35,16 @@ _AS_IT_IS = np.array([-inf, inf, 0, 1], dtype=np.float32)
 class ShardedArray:
     """An array of up to four axes. Safe to use from many threads at once.
 
-    Raises
-    ------
-    StoreDamagedError
-        `zarr.json` is missing or wrong.
-    StoreFormatError
-        It uses something that this reader does not know.
+    Parameters
+    ----------
+    what
+        How errors name the array.
     """
 
-    def __init__(self, folder: Path, what: str) -> None:
-        self._folder = folder
+    def __init__(self, chunks: Chunks, what: str) -> None:
+        self._chunks = chunks
         self._what = what
-        self._metadata = parse_array(read_metadata(folder, what), what)
-        self._indexes: dict[tuple[int, ...], NDArray[np.int64]] = {}
+        self._metadata = chunks.metadata
         self._bits = np.dtype(f"u{self._metadata.dtype.itemsize}")
         self._fill = self._metadata.fill.reshape(1)
         self._codec = BLOSC if self._metadata.codec == "blosc" else RAW
@@ -60,7 +53,7 @@ class ShardedArray:
 
     @property
     def metadata(self) -> ArrayMetadata:
-        """What `zarr.json` says."""
+        """Its layout on disk."""
         return self._metadata
 
     def read_box(self, start: Sequence[int], stop: Sequence[int], out: NDArray[Any]) -> NDArray[Any]:
@@ -125,16 +118,8 @@ class ShardedArray:
         is_scaled: bool,
         constants: NDArray[np.float32],
     ) -> None:
-        path = f"{self._folder}/{self._metadata.shard_key(position)}"
+        descriptor, index = self._chunks.open(position, low, high)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            name = Path(path).name
-            raise StoreDamagedError(f"{self._what}: {name} cannot be opened: {error.strerror} ({path})") from error
-        try:
-            index = self._indexes.get(position)
-            if index is None:
-                index = self._indexes[position] = self._load_index(descriptor, Path(path))
             layer, encoded, decoded, functions = _buffers.get(self._chunk, low, high, dtype)
             result, number = read_box(
                 descriptor,
@@ -156,42 +141,22 @@ class ShardedArray:
         finally:
             os.close(descriptor)
         if result != OK:
-            raise StoreDamagedError(self._complaint(result, number, Path(path)))
+            raise StoreDamagedError(self._complaint(result, number, self._chunks.file(position)))
 
-    def _load_index(self, descriptor: int, path: Path) -> NDArray[np.int64]:
-        """Offsets and lengths of a shard's chunks, checked; a file without shards is one chunk."""
-        metadata, size = self._metadata, os.fstat(descriptor).st_size
-        if not metadata.sharded:
-            return np.array([[0, size]])
-        start = 0 if metadata.index_first else max(size - metadata.index_bytes, 0)
-        content = os.pread(descriptor, metadata.index_bytes, start)
-        if len(content) != metadata.index_bytes:
-            raise StoreDamagedError(f"{self._what}: {path.name} is cut: {size} bytes do not hold its index ({path})")
-        if metadata.checksum and google_crc32c.value(content[:-4]) != int.from_bytes(content[-4:], "little"):
-            raise StoreDamagedError(f"{self._what}: the index of {path.name} differs from its checksum ({path})")
-        index = np.frombuffer(content, dtype="<i8", count=2 * prod(metadata.chunks_per_shard)).reshape(-1, 2)
-        self._check_index(index, size, path)
-        return index
-
-    def _check_index(self, index: NDArray[np.int64], size: int, path: Path) -> None:
-        present = index[(index != -1).any(axis=1)]
-        longest = prod(self._metadata.chunk) * self._metadata.dtype.itemsize + _MARGIN
-        if ((present < 0).any() or (present[:, 1] > longest).any()) or (present.sum(axis=1) > size).any():
-            raise StoreDamagedError(f"{self._what}: the index of {path.name} points outside its {size} bytes ({path})")
-
-    def _complaint(self, result: int, number: int, path: Path) -> str:
+    def _complaint(self, result: int, number: int, path: str) -> str:
+        name = path.rsplit("/", 1)[-1]
         chunk = tuple(int(n) for n in np.unravel_index(number, self._metadata.chunks_per_shard))
         reason = "is cut off by the end of the file" if result == CUT else "does not decode to its size"
-        return f'{self._what}: chunk {chunk} of {path.name} {reason} ({path}); "medimagenet verify" lists all damage'
+        return f'{self._what}: chunk {chunk} of {name} {reason} ({path}); "medimagenet verify" lists all damage'
 
 
 class ArrayReader:
     """One image of a store: (C, Z, Y, X) voxels and where they are. Safe to use from many threads at once."""
 
-    def __init__(self, folder: Path, *, sample_id: str, name: str) -> None:
+    def __init__(self, form: Form, *, sample_id: str, name: str) -> None:
         what = f"sample {sample_id}, array {name}"
-        self._attributes: Mapping[str, Any] = read_metadata(folder, what).get("attributes", {}).get(KEY, {})
-        self._array = ShardedArray(folder / LEVEL, what)
+        self._attributes: Mapping[str, Any] = form.attributes(sample_id, name).get(KEY, {})
+        self._array = ShardedArray(form.chunks(sample_id, name), what)
         shape = self._array.metadata.shape
         if len(shape) != 4 or "grid" not in self._attributes:
             raise StoreDamagedError(f"{what}: shape {shape} with attributes {sorted(self._attributes)} is no image")
@@ -333,8 +298,8 @@ class _Buffers(threading.local):
         layer = depth * width * (one + one // chunk[2] * SPARE_ROWS)
         if layer > self._layer.size:
             self._layer = _aligned(layer)
-        if width * (one + _MARGIN) > self._encoded.size:
-            self._encoded = _aligned(width * (one + _MARGIN))
+        if width * (one + MARGIN) > self._encoded.size:
+            self._encoded = _aligned(width * (one + MARGIN))
         if 2 * one > self._decoded.size:
             self._decoded = _aligned(2 * one)
         return self._layer[:layer].view(dtype), self._encoded, self._decoded, self._functions

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ..errors import StoreDamagedError, StoreError, StoreFormatError
 from ..volume import Mask
-from .layout import FOREGROUND, KEY, ROOT_METADATA, SAMPLES, check_format
-from .metadata import read_metadata
+from .form import Form
+from .layout import FOREGROUND, KEY, ROOT_METADATA, check_format
 from .patient import Interpolation, to_patient
 from .reader import ArrayReader, ShardedArray
-from .table import read_table
+from .zarr_form import ZarrForm
 
 _OPEN_ARRAYS = 4096
 """Parsed arrays that a store keeps, the last used ones; 16 bytes per chunk. Memory must not grow with samples."""
@@ -39,15 +39,16 @@ def open_store(path: Path | str) -> "Store":
         raise StoreError(f'there is no store at {path}: make one with "medimagenet compile"')
     if not (path / ROOT_METADATA).is_file():
         raise StoreFormatError(f"{path} is no store: it has no {ROOT_METADATA}")
-    own = check_format(read_metadata(path, str(path)).get("attributes", {}), str(path))
-    return Store(path, own, read_table(path))
+    form = ZarrForm(path)
+    return Store(form, check_format(form.root(), str(path)), form.table())
 
 
 class Store:
     """A store that is open for reading. Holds no file; safe in threads, after a fork, and when pickled."""
 
-    def __init__(self, path: Path, attributes: Mapping[str, Any], samples: pa.Table) -> None:
-        self._path = path
+    def __init__(self, form: Form, attributes: Mapping[str, Any], samples: pa.Table) -> None:
+        self._form = form
+        self._path = form.path
         self._attributes = attributes
         self._samples = samples
         self._rows = {name: row for row, name in enumerate(samples.column("sample_id").to_pylist())}
@@ -65,8 +66,13 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """The store's folder."""
+        """The store's folder, or its file."""
         return self._path
+
+    @property
+    def form(self) -> Form:
+        """Where its bytes are."""
+        return self._form
 
     @property
     def attributes(self) -> Mapping[str, Any]:
@@ -144,7 +150,7 @@ class Store:
                 return reader
         if name not in self.names(sample_id):
             raise KeyError(f"sample {sample_id} has no array {name!r}; it has {', '.join(self.names(sample_id))}")
-        reader = ArrayReader(self._path / SAMPLES / sample_id / name, sample_id=sample_id, name=name)
+        reader = ArrayReader(self._form, sample_id=sample_id, name=name)
         with self._lock:
             self._open[sample_id, name] = reader
             while len(self._open) > _OPEN_ARRAYS:
@@ -169,7 +175,7 @@ class Store:
         if class_name not in self.classes:
             raise KeyError(f"no class {class_name!r} in {self._path}; there are {', '.join(self.classes)}")
         what = f"sample {sample_id}, {FOREGROUND}"
-        points = ShardedArray(self._path / SAMPLES / sample_id / FOREGROUND, what)
+        points = ShardedArray(self._form.chunks(sample_id, FOREGROUND), what)
         try:
             rows = points.metadata.attributes[KEY]["classes"]
             start, stop = next((row["start"], row["stop"]) for row in rows if row["name"] == class_name)

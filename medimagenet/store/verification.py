@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import StoreError
-from .layout import ATTRIBUTION, FOREGROUND, LEVEL, PARTIAL, SAMPLES, content_hash
+from .form import Form
+from .layout import ATTRIBUTION, FOREGROUND, content_hash
 from .reader import ShardedArray
 from .store import Store, open_store
-from .zarr_backend import hash_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,10 @@ def verify(path: Path | str, *, progress: Callable[[int, int], None] | None = No
         The store cannot be opened at all: see `open_store`.
     """
     store = open_store(path)
-    problems = _check_whole(store)
+    there = store.form.sample_ids()
+    problems = _check_whole(store, there)
     for done, row in enumerate(_rows(store), start=1):
-        problems += _check_sample(store.path / SAMPLES / row["sample_id"], row, store.recipe_hash)
+        problems += _check_sample(store.form, row, is_there=row["sample_id"] in there, recipe_hash=store.recipe_hash)
         if progress is not None:
             progress(done, len(store))
     return problems
@@ -56,57 +57,61 @@ def _rows(store: Store) -> Any:
     return (store.row(sample_id) for sample_id in store.ids())
 
 
-def _check_whole(store: Store) -> list[Problem]:
+def _check_whole(store: Store, there: set[str]) -> list[Problem]:
     """What is there that should not be, and the other way round."""
     found = []
     if not store.is_finished:
         found.append("the run that made it did not come to its end: compile again with the same recipe to continue it")
-    elif not (store.path / ATTRIBUTION).is_file():
+    elif store.form.attribution() is None:
         found.append(f"{ATTRIBUTION} is missing")
-    if (store.path / PARTIAL).exists():
-        found.append(f"{PARTIAL} is there: it is being written, or a run was interrupted")
+    found += store.form.defects()
     whole = [Problem(sample_id=None, array=None, what=what) for what in found]
-    known = set(store.ids())
-    folders = sorted(path.name for path in (store.path / SAMPLES).glob("*") if path.is_dir())
-    orphans = [name for name in folders if name not in known]
-    what = "its folder has no row in samples.parquet: the sample does not exist, its bytes are left over"
-    return whole + [Problem(sample_id=name, array=None, what=what) for name in orphans]
+    what = "its bytes have no row in samples.parquet: the sample does not exist, they are left over"
+    return whole + [Problem(sample_id=name, array=None, what=what) for name in sorted(there.difference(store.ids()))]
 
 
-def _check_sample(folder: Path, row: Mapping[str, Any], recipe_hash: str) -> list[Problem]:
+def _check_sample(form: Form, row: Mapping[str, Any], *, is_there: bool, recipe_hash: str) -> list[Problem]:
     sample_id = row["sample_id"]
-    if not folder.is_dir():
-        return [Problem(sample_id=sample_id, array=None, what=f"its folder is missing: {folder}")]
+    if not is_there:
+        return [Problem(sample_id=sample_id, array=None, what=f"it is missing in {form.path}")]
     problems = [
         Problem(sample_id=sample_id, array=array["name"], what=what)
         for array in row["arrays"]
-        for what in _check_array(folder / array["name"], sample_id, array)
+        for what in _check_array(form, sample_id, array)
     ]
-    what = _check_voxels(folder / FOREGROUND, sample_id, FOREGROUND, row["foreground_hash"])
+    what = _check_voxels(form, sample_id, FOREGROUND, row["foreground_hash"])
     if what is not None:
         problems.append(Problem(sample_id=sample_id, array=FOREGROUND, what=what))
     if row["recipe_hash"] != recipe_hash:
         what = f"it was made by the recipe {row['recipe_hash']}, the store by {recipe_hash}"
         problems.append(Problem(sample_id=sample_id, array=None, what=what))
-    if not problems and hash_files(folder) != (row["stored_hash"], row["stored_bytes"]):
-        what = f"a file below {folder} is not the one that was written, though every voxel reads right"
+    what = None if problems else _check_stored(form, sample_id, None, row)
+    if what is not None:
         problems.append(Problem(sample_id=sample_id, array=None, what=what))
     return problems
 
 
-def _check_array(folder: Path, sample_id: str, row: Mapping[str, Any]) -> list[str]:
-    what = _check_voxels(folder / LEVEL, sample_id, row["name"], row["hash"])
-    if what is not None:
-        return [what]
-    if hash_files(folder) != (row["stored_hash"], row["stored_bytes"]):
-        return [f"its voxels are right, but a file below {folder} is not the one that was written (metadata, padding)"]
-    return []
+def _check_array(form: Form, sample_id: str, row: Mapping[str, Any]) -> list[str]:
+    what = _check_voxels(form, sample_id, row["name"], row["hash"])
+    what = _check_stored(form, sample_id, row["name"], row) if what is None else what
+    return [] if what is None else [what]
 
 
-def _check_voxels(folder: Path, sample_id: str, name: str, expected: str) -> str | None:
+def _check_stored(form: Form, sample_id: str, name: str | None, row: Mapping[str, Any]) -> str | None:
+    """What is wrong with what is stored beside the voxels, None if nothing is."""
+    try:
+        stored = form.stored(sample_id, name)
+    except StoreError as error:
+        return str(error)
+    if stored == (row["stored_hash"], row["stored_bytes"]):
+        return None
+    return "its voxels are right, but what is stored is not what was written (metadata, padding, files beside it)"
+
+
+def _check_voxels(form: Form, sample_id: str, name: str, expected: str) -> str | None:
     """What is wrong with the voxels of an array, None if they are right."""
     try:
-        array = ShardedArray(folder, f"sample {sample_id}, array {name}")
+        array = ShardedArray(form.chunks(sample_id, name), f"sample {sample_id}, array {name}")
         shape = array.metadata.shape
         voxels = np.empty(shape, dtype=array.metadata.dtype)
         if voxels.size:

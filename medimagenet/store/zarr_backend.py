@@ -8,7 +8,6 @@ import contextlib
 import errno
 import fcntl
 import glob
-import hashlib
 import os
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ..errors import StoreError, StoreExistsError
+from .files import hash_files
 from .layout import (
     ATTRIBUTION,
     FOREGROUND,
@@ -370,19 +370,6 @@ class StoreWriter:
             place.rename(replaced)
         written.rename(place)
         sync(place.parent)
-
-
-def hash_files(folder: Path) -> tuple[str, int]:
-    """SHA-256 over the names and bytes of all files below a folder, in the order of their names, and their size."""
-    stamp, total = hashlib.sha256(), 0
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = path.relative_to(folder).as_posix()
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        stamp.update(f"{name} {size} {content}\n".encode())
-        total += size
-    return stamp.hexdigest(), total
 
 
 def _sync_tree(folder: Path) -> None:

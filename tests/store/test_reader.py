@@ -17,6 +17,7 @@ from zarr.codecs import BloscCodec
 from medimagenet.errors import StoreDamagedError
 from medimagenet.store import open_store
 from medimagenet.store.reader import ShardedArray
+from medimagenet.store.zarr_form import ZarrChunks
 
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -58,7 +59,7 @@ def test_equals_zarr_python_on_its_own_arrays(tmp_path, layout):
     stored[...] = array
     expected = stored[tuple(slice(a, b) for a, b in box)]
     found = np.empty(expected.shape, dtype=array.dtype)
-    ShardedArray(tmp_path, "array").read_box([a for a, _ in box], [b for _, b in box], found)
+    ShardedArray(ZarrChunks(tmp_path, "array"), "array").read_box([a for a, _ in box], [b for _, b in box], found)
     assert found.tobytes() == expected.tobytes()
 
 
@@ -244,7 +245,7 @@ def test_an_index_that_points_outside_is_an_error(tmp_path):
     for wrong in (10**6, -2, 2**62):
         shard.write_bytes(whole[:-32] + np.array([wrong, 8, 0, 8], dtype="<i8").tobytes())
         with pytest.raises(StoreDamagedError, match="points outside"):
-            ShardedArray(tmp_path, "array").read_box([0], [8], np.empty(8, dtype="i2"))
+            ShardedArray(ZarrChunks(tmp_path, "array"), "array").read_box([0], [8], np.empty(8, dtype="i2"))
 
 
 def test_random_damage_of_the_chunks_never_kills_the_process(damaged):
