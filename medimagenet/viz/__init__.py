@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .montage import case_tiles as case_tiles
     from .montage import comparison_tiles as comparison_tiles
     from .montage import write_montage as write_montage
-    from .overlay import class_colors as class_colors
-    from .overlay import overlay as overlay
-    from .overlay import window as window
+    from .blending import class_colors as class_colors
+    from .blending import overlay as overlay
+    from .blending import window as window
     from .slices import Plane as Plane
 
 _HOMES = {
@@ -25,10 +25,10 @@ _HOMES = {
     "Row": "montage",
     "Tile": "montage",
     "case_tiles": "montage",
-    "class_colors": "overlay",
+    "class_colors": "blending",
     "comparison_tiles": "montage",
-    "overlay": "overlay",
-    "window": "overlay",
+    "overlay": "blending",
+    "window": "blending",
     "write_curves": "curves",
     "write_montage": "montage",
 }

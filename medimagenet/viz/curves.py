@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._files import new_figure, write_png
-from .overlay import class_colors
+from .blending import class_colors
 
 WIDTH, HEIGHT = 960, 400  # pixels
 

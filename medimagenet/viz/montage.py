@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..geometry import Grid
 from ._files import POINTS_PER_PIXEL, new_figure, write_png
-from .overlay import class_colors, overlay, window
+from .blending import class_colors, overlay, window
 from .slices import Plane, best_slice, pixel_size, take_slice, towards_lps
 
 SMALLEST_CELL = 320  # pixels: below, captions do not fit under a picture

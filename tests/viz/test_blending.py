@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from scipy import ndimage
 
-from medimagenet.viz.overlay import class_colors, outline, overlay, window
+from medimagenet.viz.blending import class_colors, outline, overlay, window
 
 
 def coloured(picture):
