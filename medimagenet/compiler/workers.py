@@ -1,12 +1,14 @@
 """Where work on samples is done: in this process, in threads, in processes, or in an executor of the user."""
 
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
-from multiprocessing import get_context, resource_tracker
-from os import cpu_count
+from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeVar
 
 from ..kernels._jit import set_threads
@@ -35,7 +37,7 @@ class Workers:
 
     def run(self, function: Callable[..., R], items: Sequence[T], *arguments: Any) -> Iterator[R]:
         """``function(item, *arguments)`` of every item, as they are done."""
-        cores = cpu_count() or 1
+        cores = os.cpu_count() or 1
         jobs = min(self.jobs or cores, len(items))
         if self.executor is not None:
             yield from _bounded(self.executor, function, items, arguments, 64)
@@ -46,8 +48,25 @@ class Workers:
                 yield from _bounded(pool, function, items, arguments, 2 * jobs)
         else:
             context, threads = get_context("spawn"), max(1, cores // jobs)
-            with ProcessPoolExecutor(jobs, mp_context=context, initializer=set_threads, initargs=(threads,)) as pool:
+            with ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(threads,)) as pool:
                 yield from _bounded(pool, function, items, arguments, 2 * jobs)
+
+
+def _begin(threads: int) -> None:
+    """What a worker process does first. It ends with its parent: one that was killed cannot end it.
+
+    A worker holds both ends of the pipe that its work comes through, so that it would wait there for ever; and until
+    then it would write into a store that the next run believes to be its own.
+    """
+    set_threads(threads)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait_for([sentinel])
+    os._exit(1)
 
 
 def _bounded(
