@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .blending import class_colors as class_colors
+    from .blending import overlay as overlay
+    from .blending import window as window
     from .curves import write_curves as write_curves
     from .montage import Row as Row
     from .montage import Tile as Tile
     from .montage import case_tiles as case_tiles
     from .montage import comparison_tiles as comparison_tiles
     from .montage import write_montage as write_montage
-    from .blending import class_colors as class_colors
-    from .blending import overlay as overlay
-    from .blending import window as window
     from .slices import Plane as Plane
 
 _HOMES = {
