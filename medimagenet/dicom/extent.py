@@ -12,6 +12,9 @@ PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"
 _SIZES = ("Rows", "Columns", "BitsAllocated")
+SIZING_KEYWORDS = ("PhotometricInterpretation", "SamplesPerPixel", "NumberOfFrames", *_SIZES)
+"""What `native_length` looks at."""
+
 _SUBSAMPLED = ("YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
 
 
@@ -39,7 +42,7 @@ def missing_native_pixels(size: int, start: int, length: int, values: Mapping[st
     """As `missing_pixels`, for pixel data that are not encapsulated, in a file of `size` bytes."""
     if start + length > size:
         return f"the header promises {length} bytes of pixel data, the file ends after {size - start}"
-    expected = _native_length(values)
+    expected = native_length(values)
     if expected is not None and length < expected:
         return f"the image takes {expected} bytes of pixel data, the element holds {length}"
     return None
@@ -63,7 +66,7 @@ def _missing_fragments(stream: BinaryIO, start: int, size: int, n_frames: int) -
     return f"encapsulated pixel data ends after {n_fragments} whole fragments of {n_frames} frames"
 
 
-def _native_length(values: Mapping[str, Any]) -> int | None:
+def native_length(values: Mapping[str, Any]) -> int | None:
     """Bytes that the image takes uncompressed, None where the header does not tell."""
     if values.get("PhotometricInterpretation") in _SUBSAMPLED:
         return None

@@ -32,7 +32,8 @@ SCAN_KEYWORDS = (
 class InstanceHeader:
     """The header of one readable DICOM file."""
 
-    path: Path
+    file: str
+    """Its path, as text: a `Path` for each of a million files takes as long as reading them."""
     size_bytes: int
     header_hash: str
     """SHA-256 of the bytes before the pixel data, 32 hex digits; of the whole file where there are no pixel data."""
@@ -41,6 +42,11 @@ class InstanceHeader:
     """Plain Python values (str, int, float, list) by DICOM keyword of `SCAN_KEYWORDS`, absent where absent or empty.
     Beside them `TransferSyntaxUID` and, from sequences, `ReferencedSeriesUIDs`, `ReferencedSOPInstanceUIDs`,
     `ReferencedFrameOfReferenceUIDs`, `ROINames`, `SegmentLabels` and the tracer's keywords."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return Path(self.file)
 
     def text(self, keyword: str) -> str:
         """A value as text, empty where absent."""

@@ -37,7 +37,7 @@ def header_from_json(document: Document, path: Path) -> InstanceHeader:
         values["TransferSyntaxUID"] = str(syntax[0x00083002].value)
     text = json.dumps(wanted, sort_keys=True)
     return InstanceHeader(
-        path=path,
+        file=str(path),
         size_bytes=0,
         header_hash=hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH],
         has_pixels=any(tag in document for tag in (*_PIXELS, _ROWS)),

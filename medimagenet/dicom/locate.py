@@ -258,7 +258,7 @@ def gather(
     numbers : of rows, and of items; rows `ABSENT` where something is for pydicom
     """
     stack = np.zeros((MAX_DEPTH, 4), dtype=np.int64)  # of the containers that are open: sequence, item, sequence, ...
-    stack[0, _LIMIT], stack[0, _OPEN] = stop, _long(data, start - 4) == UNDEFINED
+    stack[0, _LIMIT], stack[0, _OPEN] = stop, long_at(data, start - 4) == UNDEFINED
     at, depth, count, items = start, 0, 0, 0
     while True:
         depth = _close_full(at, depth, stack)
@@ -365,7 +365,8 @@ def _word(data: NDArray[np.uint8], at: int) -> int:
 
 
 @kernel
-def _long(data: NDArray[np.uint8], at: int) -> int:
+def long_at(data: NDArray[np.uint8], at: int) -> int:
+    """Four bytes, the lowest first."""
     return _word(data, at) | _word(data, at + 2) << 16
 
 
@@ -378,7 +379,7 @@ def _tag(data: NDArray[np.uint8], at: int) -> int:
 def _element(data: NDArray[np.uint8], at: int, explicit: bool) -> tuple[int, int, int]:
     """Bytes of an element's head (0: cut off, -1: not one), length of its value, kind of its VR."""
     if not explicit or _word(data, at) == ITEM_GROUP:
-        return 8, _long(data, at + 4), _NO_VR
+        return 8, long_at(data, at + 4), _NO_VR
     first, second = data[at + 4], data[at + 5]
     kind = _NO_VR
     if _is_letter(first) and _is_letter(second):
@@ -389,4 +390,4 @@ def _element(data: NDArray[np.uint8], at: int, explicit: bool) -> tuple[int, int
         return 8, _word(data, at + 6), kind
     if at + 12 > len(data):
         return 0, 0, kind
-    return 12, _long(data, at + 8), kind
+    return 12, long_at(data, at + 8), kind

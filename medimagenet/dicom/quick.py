@@ -5,18 +5,33 @@ only what changed is decoded; the rest are the same Python objects, which also k
 """
 
 import hashlib
-import os
-import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .extent import UNDEFINED_LENGTH, missing_native_pixels, missing_pixels
+from .batch import (
+    CHANGES_END,
+    DIGEST,
+    EXPLICIT,
+    IS_CLOSED,
+    KEPT,
+    OFFSET,
+    PIXEL_LENGTH,
+    PIXELS,
+    SIZE,
+    STATUS,
+    VALUE,
+    Batch,
+    read_batch,
+)
+from .extent import SIZING_KEYWORDS, UNDEFINED_LENGTH, missing_pixels, native_length
 from .instance import HASH_LENGTH, InstanceHeader
-from .locate import ABSENT, CUT, DONE, PREAMBLE, gather, scan_header, vr_number
+from .locate import ABSENT, DONE, gather, vr_number
 from .nested import DEEP_KEYWORDS, REFERENCE_KEYWORDS, REFERENCE_NAMES
 from .plain import CODECS, DECODERS, OddValueError, codec_of, one_text, uid_texts
 from .wanted import ELEMENTS, REFERENCES, ROI_NAME, SEGMENT_LABEL, TRACER
@@ -25,7 +40,7 @@ FIRST_BLOCK = 8 * 1024  # bytes: holds most headers
 GROWTH = 8  # times as much is read where that was not enough
 LARGEST = 64 << 20  # bytes; a header that is longer goes to pydicom, which reads piece by piece
 
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_AT_ONCE = 256  # files of a batch: 2 ms of reading, so that threads seldom wait for Python's lock
 _CHARACTERS_SLOT = 1
 _SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5")  # implicit, explicit, RLE
 _COMPRESSED = "1.2.840.10008.1.2.4."  # JPEG and its kin
@@ -47,6 +62,13 @@ _NAMES = (
 _FROM_SEQUENCES = frozenset(
     {*REFERENCE_NAMES, *(name for name, _, _ in _NAMES), *(keyword for keyword, _ in TRACER.values())}
 )
+_ENCODING = frozenset({0, _CHARACTERS_SLOT})
+_SIZING = frozenset(_SLOTS[keyword] for keyword in SIZING_KEYWORDS)
+_JUDGED = frozenset(
+    {_SLOTS["SOPClassUID"], _SLOTS["SeriesInstanceUID"], _SLOTS["Modality"]}
+    | {slot for slot, (_, decode) in enumerate(_SLOT_DECODERS) if decode is None}
+)
+"""Slots of what `_is_usual` looks at."""
 _REFERENCES, _TRACER = _tags(REFERENCES), _tags(TRACER)
 
 
@@ -54,67 +76,79 @@ class QuickReader:
     """Reads one header after the other. Not for use by several threads at once; each has its own."""
 
     def __init__(self) -> None:
-        self._before = np.frombuffer(b"", dtype=np.uint8)
-        self._before_found = np.full((len(_WANTED), 2), ABSENT, dtype=np.int64)
-        self._found = self._before_found.copy()
-        self._changes = np.empty((len(_WANTED), 3), dtype=np.int64)
         self._values: dict[str, Any] = {}
         self._codec = CODECS[""]
+        self._is_current = False
+        """Whether the values are those of the last file that compiled code has read whole."""
+        self._native_length: int | None = None
 
     def read(self, path: Path) -> InstanceHeader | None:
         """The header of a file; None where pydicom has to read it, or to say what is wrong with it."""
-        try:
-            descriptor = os.open(path, _FLAGS)
-        except OSError:
-            return None
-        try:
-            status = os.fstat(descriptor)
-            return self._read_open(path, descriptor, status.st_size) if stat.S_ISREG(status.st_mode) else None
-        except (OSError, OddValueError):
-            return None
-        finally:
-            os.close(descriptor)
+        return next(self.read_all([str(path)]))
 
-    def _read_open(self, path: Path, descriptor: int, size: int) -> InstanceHeader | None:
-        data, asked = os.read(descriptor, FIRST_BLOCK), FIRST_BLOCK
-        if data[PREAMBLE - 4 : PREAMBLE] != b"DICM":
+    def read_all(self, paths: Sequence[str], *, threads: int = 1) -> Iterator[InstanceHeader | None]:
+        """As `read`, of many files, in their order.
+
+        Parameters
+        ----------
+        threads
+            That read files while values are made of those read before; with 1 there is none besides the caller's.
+        """
+        for part, batch in _batches(paths, threads):
+            yield from self._headers(part, batch)
+
+    def _headers(self, paths: Sequence[str], batch: Batch) -> Iterator[InstanceHeader | None]:
+        changes, view, begin = batch.changes.tolist(), batch.buffer.data, 0
+        self._is_current = False  # the batch knows nothing of files before its own
+        for number, (path, outcome) in enumerate(zip(paths, batch.outcomes.tolist(), strict=True)):
+            if outcome[STATUS] != DONE:
+                yield None
+                continue
+            data = bytes(view[outcome[OFFSET] : outcome[OFFSET] + outcome[KEPT]])
+            end = outcome[CHANGES_END]
+            try:
+                yield self._header(path, data, outcome, changes[begin:end], batch, number)
+            except (OSError, OddValueError):
+                self._is_current = False
+                yield None
+            begin = end
+
+    def _header(
+        self, path: str, data: bytes, outcome: list[int], changes: list[list[int]], batch: Batch, number: int
+    ) -> InstanceHeader | None:
+        slots = {change[0] for change in changes}
+        is_new = not self._is_current or not _ENCODING.isdisjoint(slots)  # nothing that was decoded holds
+        if is_new:
+            found = batch.found[number]
+            changes = [[slot, *place] for slot, place in enumerate(found.tolist()) if place[1] != ABSENT]
+            values, codec = {}, codec_of(data[slice(*found[_CHARACTERS_SLOT])])
+        else:
+            values, codec = self._values.copy(), self._codec
+        self._is_current = False  # until all is well
+        if self._decode(data, changes, values, codec):
+            for name in _FROM_SEQUENCES & values.keys():
+                del values[name]
+            values.update(_Sequences(data, batch.found[number], bool(outcome[EXPLICIT]), codec).flatten())
+        if is_new:
+            _share(values, self._values)
+        if (is_new or not _JUDGED.isdisjoint(slots)) and not _is_usual(values):
             return None
-        array, outcome = self._walk(data, size)
-        while outcome[0] == CUT and len(data) == asked < min(size, LARGEST):
-            asked *= GROWTH
-            data += os.read(descriptor, asked - len(data))
-            array, outcome = self._walk(data, size)
-        how, explicit, pixels, value, length, n_changes = outcome
-        if how != DONE:
+        if is_new or not _SIZING.isdisjoint(slots):
+            self._native_length = native_length(values)
+        if outcome[PIXELS] != ABSENT and self._lacks_pixels(path, outcome, values):
             return None
-        values, codec = self._decode(data, array, bool(explicit), n_changes)
-        if not _is_usual(values):
-            return None
-        if pixels != ABSENT and _lacks_pixels(descriptor, size, value, length, values):
-            return None
-        self._before, self._values, self._codec = array, values, codec
-        self._before_found, self._found = self._found, self._before_found
+        self._values, self._codec, self._is_current = values, codec, True
+        digests = batch.digests[number * DIGEST : number * DIGEST + HASH_LENGTH // 2]
         return InstanceHeader(
-            path=path,
-            size_bytes=size,
-            header_hash=hashlib.sha256(data if pixels == ABSENT else data[:pixels]).hexdigest()[:HASH_LENGTH],
-            has_pixels=pixels != ABSENT,
+            file=path,
+            size_bytes=outcome[SIZE],
+            header_hash=digests.hex() if digests else hashlib.sha256(data).hexdigest()[:HASH_LENGTH],
+            has_pixels=outcome[PIXELS] != ABSENT,
             values=values,
         )
 
-    def _walk(self, data: bytes, size: int) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
-        array = np.frombuffer(data, dtype=np.uint8)
-        return array, scan_header(array, size, _WANTED, self._before, self._before_found, self._found, self._changes)
-
-    def _decode(
-        self, data: bytes, array: NDArray[np.uint8], explicit: bool, n_changes: int
-    ) -> tuple[dict[str, Any], str]:
-        """The values of this header, from those of the one before, and the codec of its texts."""
-        changes = self._changes[:n_changes].tolist()
-        values, codec = self._values.copy(), self._codec
-        if changes and changes[0][0] <= _CHARACTERS_SLOT:  # another encoding: nothing that was decoded holds
-            changes = [[slot, *place] for slot, place in enumerate(self._found.tolist()) if place[1] != ABSENT]
-            values, codec = {}, codec_of(data[slice(*self._found[_CHARACTERS_SLOT])])
+    def _decode(self, data: bytes, changes: list[list[int]], values: dict[str, Any], codec: str) -> bool:
+        """Put the values that changed in place; give whether a sequence is among them."""
         is_nested = False
         for slot, start, stop in changes:
             keyword, decode = _SLOT_DECODERS[slot]
@@ -127,11 +161,58 @@ class QuickReader:
             else:
                 values[keyword] = value
         values.pop("SpecificCharacterSet", None)
-        if is_nested:
-            for name in _FROM_SEQUENCES & values.keys():
-                del values[name]
-            values.update(_Sequences(data, array, self._found, explicit, codec).flatten())
-        return values, codec
+        return is_nested
+
+    def _lacks_pixels(self, path: str, outcome: list[int], values: Mapping[str, Any]) -> bool:
+        """As `extent` tells it, which is asked only where that takes a look at the file."""
+        start, length = outcome[VALUE], outcome[PIXEL_LENGTH]
+        if length != UNDEFINED_LENGTH:
+            too_short = self._native_length is not None and length < self._native_length
+            return start + length > outcome[SIZE] or too_short
+        if outcome[IS_CLOSED]:
+            return False
+        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - a path is text here
+            return missing_pixels(stream, start, length, values) is not None
+
+
+def _batches(paths: Sequence[str], threads: int) -> Iterator[tuple[Sequence[str], Batch]]:
+    """Paths and what was read of them, in order. Threads read ahead as far as memory for it is bounded."""
+    parts = [paths[start : start + _AT_ONCE] for start in range(0, len(paths), _AT_ONCE)]
+    if threads < 2 or len(parts) < 2:
+        for part in parts:
+            yield from _all_batches(part)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="headers")
+    try:
+        waiting = iter(parts)
+        running = [(part, pool.submit(_read, part)) for part in islice(waiting, 2 * threads)]
+        while running:
+            part, future = running.pop(0)
+            batch = future.result()
+            running += [(after, pool.submit(_read, after)) for after in islice(waiting, 1)]
+            yield part[: len(batch.outcomes)], batch
+            yield from _all_batches(part[len(batch.outcomes) :])
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _all_batches(paths: Sequence[str]) -> Iterator[tuple[Sequence[str], Batch]]:
+    while paths:
+        batch = _read(paths)
+        yield paths[: len(batch.outcomes)], batch
+        paths = paths[len(batch.outcomes) :]
+
+
+def _read(paths: Sequence[str]) -> Batch:
+    return read_batch(paths, _WANTED, FIRST_BLOCK, GROWTH, LARGEST)
+
+
+def _share(values: dict[str, Any], known: Mapping[str, Any]) -> None:
+    """Take the objects of the file before where they are the same: text and numbers, digit by digit."""
+    for keyword, value in values.items():
+        before = known.get(keyword)
+        if before == value and repr(before) == repr(value):
+            values[keyword] = before
 
 
 def _is_usual(values: Mapping[str, Any]) -> bool:
@@ -145,20 +226,12 @@ def _is_usual(values: Mapping[str, Any]) -> bool:
     return isinstance(modality, str) and (modality not in DEEP_KEYWORDS or "ReferencedSeriesUIDs" in values)
 
 
-def _lacks_pixels(descriptor: int, size: int, start: int, length: int, values: Mapping[str, Any]) -> bool:
-    if length != UNDEFINED_LENGTH:
-        return missing_native_pixels(size, start, length, values) is not None
-    with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as stream:
-        return missing_pixels(stream, start, length, values) is not None
-
-
 class _Sequences:
     """What the sequences of one header say, as `nested` flattens it."""
 
-    def __init__(
-        self, data: bytes, array: NDArray[np.uint8], found: NDArray[np.int64], explicit: bool, codec: str
-    ) -> None:
-        self._data, self._array, self._found, self._explicit, self._codec = data, array, found, explicit, codec
+    def __init__(self, data: bytes, found: NDArray[np.int64], explicit: bool, codec: str) -> None:
+        self._data, self._found, self._explicit, self._codec = data, found, explicit, codec
+        self._array = np.frombuffer(data, dtype=np.uint8)
 
     def flatten(self) -> dict[str, Any]:
         """Tracer, names and references; only what is there."""

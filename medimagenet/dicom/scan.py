@@ -26,6 +26,7 @@ Result = InstanceHeader | FileProblem
 
 _WINDOW = 4096  # files read before the first of them is given: 0.1 s, and enough to see whether processes pay
 _BATCH = 64  # files a process is given at once: about 0.1 s of work, so that progress moves and hand-over costs little
+_THREADS = 2  # that read ahead: more wait for the one that makes values
 _IN_FLIGHT = 4  # batches per process that wait or are done: bounds memory where the consumer is slow
 
 
@@ -42,7 +43,9 @@ def read_header(path: Path | str) -> Result:
     return QuickReader().read(path) or _read_by_pydicom(path)
 
 
-def scan(paths: Sequence[Path], *, jobs: int | None = None, progress: Progress | None = None) -> Iterator[Result]:
+def scan(
+    paths: Sequence[Path] | Sequence[str], *, jobs: int | None = None, progress: Progress | None = None
+) -> Iterator[Result]:
     """Yield the header, or the problem, of each path, in the order of `paths`.
 
     Parameters
@@ -50,8 +53,8 @@ def scan(paths: Sequence[Path], *, jobs: int | None = None, progress: Progress |
     paths
         Files, with any name.
     jobs
-        Processes for files that need pydicom; the number of CPUs where None. With 1, and for a few files, none is
-        started.
+        Processes for files that need pydicom; the number of CPUs where None. With 1, and for a few files, no process
+        and no thread is started.
     progress
         Called with the number of files done and of all files.
 
@@ -67,15 +70,14 @@ def scan(paths: Sequence[Path], *, jobs: int | None = None, progress: Progress |
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     reader, done = QuickReader(), 0
     for start in range(0, len(paths), _WINDOW):
-        window = paths[start : start + _WINDOW]
+        window = [os.fspath(path) for path in paths[start : start + _WINDOW]]
         quick: list[InstanceHeader | None] = []
-        for first in range(0, len(window), _BATCH):
-            batch = [reader.read(path) for path in window[first : first + _BATCH]]
-            quick += batch
-            done += sum(header is not None for header in batch)
-            if progress is not None:
+        for header in reader.read_all(window, threads=min(jobs, _THREADS)):
+            quick.append(header)
+            done += header is not None
+            if progress is not None and len(quick) % _BATCH == 0:
                 progress(done, len(paths))
-        rest = _read_rest([path for path, header in zip(window, quick, strict=True) if header is None], jobs)
+        rest = _read_rest([Path(path) for path, header in zip(window, quick, strict=True) if header is None], jobs)
         for header in quick:
             if header is not None:
                 yield header
@@ -84,6 +86,8 @@ def scan(paths: Sequence[Path], *, jobs: int | None = None, progress: Progress |
             done += 1
             if progress is not None and (done % _BATCH == 0 or done == len(paths)):
                 progress(done, len(paths))
+    if progress is not None and paths:
+        progress(done, len(paths))
 
 
 def _read_rest(paths: Sequence[Path], jobs: int) -> Iterator[Result]:

@@ -177,7 +177,7 @@ def _finish(path: Path, stream: BinaryIO, progress: _Progress, values: dict[str,
     if deep and "ReferencedSeriesUIDs" not in values:
         values = _with_deep_references(stream, deep, values)
     return InstanceHeader(
-        path=path,
+        file=str(path),
         size_bytes=progress.size,
         header_hash=_hash(stream, header_end),
         has_pixels=progress.pixels is not None,

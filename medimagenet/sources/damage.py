@@ -32,6 +32,8 @@ def identify_cut(problem: FileProblem) -> tuple[str, str] | None:
 
 def with_damage(record: SeriesRecord, group: Group, cut: Sequence[CutFile]) -> SeriesRecord:
     """The record, with the finding `truncated_file` where files of its series are cut short and nowhere intact."""
+    if not cut:
+        return record
     folders = {header.path.parent for header in group.headers}
     intact = {header.text("SOPInstanceUID") for header in group.headers}
     lost = [

@@ -86,7 +86,7 @@ class Folder:
         for number, result in enumerate(scan(unread, jobs=jobs, progress=progress)):
             inventory.add(*_entry(result, unread.stamp(number)))
         for number, path in enumerate(nifti):
-            inventory.add(*_entry(_read_nifti(path), nifti.stamp(number)))
+            inventory.add(*_entry(_read_nifti(Path(path)), nifti.stamp(number)))
         problems += [entry.result for entry in inventory.others() if isinstance(entry.result, FileProblem)]
         records, left_out = self._describe(inventory)
         records += self._describe_nifti(inventory)
@@ -150,7 +150,8 @@ def _list(root: Path, before: Inventory | None) -> tuple[Inventory, Paths, Paths
 
 def _entry(result: InstanceHeader | FileProblem | LocalNifti, stamp: Stamp) -> tuple[str, Entry]:
     """A folder, and what was read of a file in it."""
-    folder, _, name = str(result.path).rpartition(os.sep)
+    place = result.file if isinstance(result, InstanceHeader) else str(result.path)
+    folder, _, name = place.rpartition(os.sep)
     if isinstance(result, FileProblem):
         return folder, Entry(name, stamp, result, None if is_nifti(name) else identify_cut(result))
     if (

@@ -47,7 +47,7 @@ def group_headers(headers: Iterable[InstanceHeader]) -> list[Group]:
     """Part the files of a folder tree into the groups that become rows."""
     by_identity: dict[tuple[str, ...], list[InstanceHeader]] = defaultdict(list)
     for header in sorted(headers, key=_order):
-        by_identity[tuple(header.text(keyword) for keyword in _IDENTITY)].append(header)
+        by_identity[_identity(header)].append(header)
     return [
         group
         for same_identity in by_identity.values()
@@ -56,9 +56,14 @@ def group_headers(headers: Iterable[InstanceHeader]) -> list[Group]:
     ]
 
 
+def _identity(header: InstanceHeader) -> tuple[str, ...]:
+    values = zip(_IDENTITY, map(header.values.get, _IDENTITY), strict=True)
+    return tuple([value if isinstance(value, str) else header.text(keyword) for keyword, value in values])
+
+
 def _order(header: InstanceHeader) -> tuple[str, int, str]:
     """By folder and name, short names first: of "x.dcm" and "x (1).dcm" the copy is the one that is left out."""
-    folder, name = os.path.split(header.path)
+    folder, _, name = header.file.rpartition(os.sep)
     return folder.replace(os.sep, "\0"), len(name), name  # part by part, as pathlib orders
 
 
@@ -88,13 +93,16 @@ def _part_below(headers: list[InstanceHeader], depth: int) -> Iterator[list[Inst
 
 def _folders_clash(headers: Sequence[InstanceHeader]) -> bool:
     """Whether a SOPInstanceUID is in two folders, or two folders have other series numbers."""
-    folders: dict[str, str] = {}
     by_folder: dict[str, list[InstanceHeader]] = defaultdict(list)
     for header in headers:
-        uid, folder = header.sop_instance_uid, os.path.split(header.path)[0]  # pathlib takes ten times as long
-        if uid and folders.setdefault(uid, folder) != folder:
-            return True
-        by_folder[folder].append(header)
+        by_folder[header.file.rpartition(os.sep)[0]].append(header)
+    if len(by_folder) == 1:
+        return False
+    folders: dict[str, str] = {}
+    for folder, beside in by_folder.items():
+        for uid in _instances(beside):
+            if folders.setdefault(uid, folder) != folder:
+                return True
     return len({_numbers(beside) for beside in by_folder.values()}) > 1
 
 
@@ -119,6 +127,9 @@ def _shared_instances(children: Iterable[Sequence[InstanceHeader]]) -> set[str]:
 
 def _part_by_content(headers: Sequence[InstanceHeader]) -> Iterator[Group]:
     """Leave out equal files, and part those that share a SOPInstanceUID but not their bytes."""
+    if headers[0].modality not in SINGLE_OBJECTS and len(_instances(headers)) == len(headers):
+        yield Group(tuple(headers))
+        return
     layers: list[list[InstanceHeader]] = []
     duplicates: list[list[Duplicate]] = []
     copies: dict[str, list[InstanceHeader]] = defaultdict(list)

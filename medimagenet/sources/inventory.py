@@ -8,11 +8,13 @@ a file system's clock nothing tells two contents apart.
 
 import hashlib
 import json
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import chain
+from operator import eq
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,6 +104,7 @@ class Inventory:
         self._runs: dict[str, list[Run]] = defaultdict(list)
         self._open: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))  # by series and folder
         self._n_open = 0
+        self._open_objects: set[tuple[str, str]] = set()  # series and folders of `_open` that hold single objects
         self.n_read = self.n_kept = self.n_gone = 0
         """Files read by the scan that made it, files that were as noted before, and files that are there no more."""
 
@@ -109,7 +112,11 @@ class Inventory:
 
     def add(self, folder: str, entry: Entry) -> None:
         """Note one file."""
-        uid = entry.result.series_uid if isinstance(entry.result, InstanceHeader) else ""
+        uid = ""
+        if isinstance(entry.result, InstanceHeader):
+            uid = entry.result.series_uid
+            if entry.result.modality in SINGLE_OBJECTS:
+                self._open_objects.add((uid, folder))
         self._open[uid][folder].append(entry)
         self._n_open += 1
         if self._n_open >= _OPEN_FILES:
@@ -121,8 +128,12 @@ class Inventory:
 
     def _pack_open(self) -> None:
         for uid, folders in self._open.items():
-            self._runs[uid] += [_pack_run(folder, uid, entries) for folder, entries in folders.items()]
+            self._runs[uid] += [
+                _pack_run(folder, uid, entries, (uid, folder) in self._open_objects)
+                for folder, entries in folders.items()
+            ]
         self._open.clear()
+        self._open_objects.clear()
         self._n_open = 0
 
     # ---- asking
@@ -142,14 +153,14 @@ class Inventory:
 
     def _holds_objects(self) -> dict[str, bool]:
         objects: dict[str, bool] = {uid: any(run.has_objects for run in runs) for uid, runs in self._runs.items()}
-        for uid, folders in self._open.items():
-            objects[uid] = objects.get(uid, False) or any(map(_has_objects, folders.values()))
+        objects.update((uid, objects.get(uid, False)) for uid in self._open)
+        objects.update((uid, True) for uid, _ in self._open_objects)
         return objects
 
     def object_headers(self) -> Iterator[InstanceHeader]:
         """The headers of single objects."""
         packed = (run.entries() for runs in self._runs.values() for run in runs if run.has_objects)
-        held = (entries for folders in self._open.values() for entries in folders.values())
+        held = (self._open[uid][folder] for uid, folder in sorted(self._open_objects))
         for entry in chain.from_iterable(chain(packed, held)):
             if isinstance(entry.result, InstanceHeader) and entry.result.modality in SINGLE_OBJECTS:
                 yield entry.result
@@ -253,14 +264,10 @@ def _unpack(data: bytes) -> Any:
     return json.loads(isal_zlib.decompress(data))
 
 
-def _has_objects(entries: Iterable[Entry]) -> bool:
-    return any(isinstance(e.result, InstanceHeader) and e.result.modality in SINGLE_OBJECTS for e in entries)
-
-
-def _pack_run(folder: str, uid: str, entries: list[Entry]) -> Run:
+def _pack_run(folder: str, uid: str, entries: list[Entry], has_objects: bool = False) -> Run:
     stamps = [[e.name for e in entries], [e.stamp.size_bytes for e in entries], [e.stamp.modified_ns for e in entries]]
     content = _pack_headers(entries) if uid else _pack_others(entries)
-    return Run(folder, uid, _has_objects(entries), len(entries), _pack(stamps), _pack(content))
+    return Run(folder, uid, has_objects, len(entries), _pack(stamps), _pack(content))
 
 
 def _pack_headers(entries: Iterable[Entry]) -> dict[str, Any]:
@@ -276,7 +283,14 @@ def _pack_headers(entries: Iterable[Entry]) -> dict[str, Any]:
 
 def _difference(values: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
     """What makes `values` of `common`; None for what is to be left out, which no value is."""
-    own = {key: value for key, value in values.items() if common.get(key) is not value}  # the scan shares what is equal
+    if len(values) == len(common) and all(map(eq, values, common)):
+        # the same keys in one order; the scan shares what is equal
+        return {
+            key: value
+            for (key, value), known in zip(values.items(), common.values(), strict=True)
+            if value is not known
+        }
+    own = {key: value for key, value in values.items() if common.get(key) is not value}
     if len(values) - len(own) < len(common):
         own |= {key: None for key in common if key not in values}
     return own
@@ -289,7 +303,7 @@ def _unpack_headers(folder: str, stamps: Mapping[str, Stamp], content: Mapping[s
         if None in own.values():
             values = {key: value for key, value in values.items() if value is not None}
         header = InstanceHeader(
-            path=Path(folder, name),
+            file=f"{folder}{os.sep}{name}",
             size_bytes=stamp.size_bytes,
             header_hash=hashes[number * HASH_LENGTH : (number + 1) * HASH_LENGTH],
             has_pixels=content["pixels"][number] == "1",

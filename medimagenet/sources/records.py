@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..dicom.scan import InstanceHeader
-from ..dicom.stack import plane_from_values, stack_slices
+from ..dicom.stack import plane_from_values, stack_of_values
 from ..errors import DicomError
 from ..findings import Finding
 from ..geometry import Grid
@@ -57,7 +57,7 @@ def make_record(group: Group, references: References, root: Path, **origin: str 
     first = group.headers[0]
     stack = _stack(group.headers)
     headers = group.headers if stack is None else stack.headers
-    folder = Path(os.path.commonpath({os.path.split(header.path)[0] for header in headers}))
+    folder = Path(os.path.commonpath({header.file.rpartition(os.sep)[0] or os.sep for header in headers}))
     files = _below(folder, headers)
     content = _digest(f"{header.header_hash} {header.size_bytes}" for header in headers)[:_HASH_LENGTH]
     place = folder.relative_to(root).as_posix()
@@ -85,7 +85,7 @@ def make_record(group: Group, references: References, root: Path, **origin: str 
 def _below(folder: Path, headers: Sequence[InstanceHeader]) -> tuple[str, ...]:
     """Paths below a folder, with forward slashes. As text: pathlib takes ten times as long."""
     begin = len(os.path.join(folder, ""))  # noqa: PTH118 - with the separator at its end
-    return tuple(str(header.path)[begin:].replace(os.sep, "/") for header in headers)
+    return tuple(header.file[begin:].replace(os.sep, "/") for header in headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +102,19 @@ def _stack(headers: Sequence[InstanceHeader]) -> _Shape | None:
     """The stack that image slices form; None for objects and for images that are no slices of a patient."""
     if headers[0].modality in SINGLE_OBJECTS:
         return None
-    planes = [plane_from_values(header.values) for header in headers]
-    if headers[0].modality not in _VOLUME_MODALITIES and not any(plane.position for plane in planes):
+    if headers[0].modality not in _VOLUME_MODALITIES and not any(map(_has_position, headers)):
         return None
     is_framed = any("NumberOfFrames" in header.values for header in headers)
-    stack = stack_slices(planes)
+    stack = stack_of_values([header.values for header in headers])
     if any(finding.code in _LOOKED_INTO for finding in stack.findings) or (stack.grid is None and is_framed):
         shape = _look_into(headers)
         if shape is not None:
             return shape
     return _Shape(tuple(headers[k] for k in stack.order), stack.grid, stack.findings)
+
+
+def _has_position(header: InstanceHeader) -> bool:
+    return plane_from_values(header.values).position is not None
 
 
 def _look_into(headers: Sequence[InstanceHeader]) -> _Shape | None:

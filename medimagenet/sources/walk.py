@@ -88,7 +88,7 @@ def _enter(directory: str, seen: set[tuple[int, int]]) -> bool:
     return True
 
 
-class Paths(Sequence[Path]):
+class Paths(Sequence[str]):
     """Many paths in the memory of their names: a million `Path` take half a gigabyte, these 30 MB."""
 
     def __init__(self) -> None:
@@ -115,23 +115,23 @@ class Paths(Sequence[Path]):
         return self._ends[-1] if self._ends else 0
 
     @overload
-    def __getitem__(self, place: int) -> Path: ...
+    def __getitem__(self, place: int) -> str: ...
 
     @overload
-    def __getitem__(self, place: slice) -> list[Path]: ...
+    def __getitem__(self, place: slice) -> list[str]: ...
 
-    def __getitem__(self, place: int | slice) -> Path | list[Path]:
+    def __getitem__(self, place: int | slice) -> str | list[str]:
         if isinstance(place, int):
             return self[place : place + 1][0]
         start, stop, step = place.indices(len(self))
         return list(self._from(start, stop))[::step]
 
-    def _from(self, start: int, stop: int) -> Iterator[Path]:
+    def _from(self, start: int, stop: int) -> Iterator[str]:
         which = bisect_right(self._ends, start)
         while start < stop:
             first = self._ends[which - 1] if which else 0
             prefix = f"{self._folders[which]}{os.sep}"
             names = self._names[which].split("\0")[start - first : stop - first]
-            yield from (Path(prefix + name) for name in names)
+            yield from [prefix + name for name in names]
             start += len(names)
             which += 1

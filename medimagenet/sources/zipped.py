@@ -71,7 +71,7 @@ def _read(opened: zipfile.ZipFile, info: zipfile.ZipInfo, archive: Path, folder:
             found = read_header(copy)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         return _problem(archive, f"it is damaged: {error}", info)
-    return FileProblem(place, found.finding) if isinstance(found, FileProblem) else replace(found, path=place)
+    return FileProblem(place, found.finding) if isinstance(found, FileProblem) else replace(found, file=str(place))
 
 
 def _copy(opened: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most: int) -> None:

@@ -17,7 +17,7 @@ def make_header(tmp_path):
     def make(name, sop, *, header_hash=None, size_bytes=100, has_pixels=True, **values):
         common = {"SeriesInstanceUID": "1.2", "PatientID": "p", "Modality": "CT", "SOPClassUID": CT_IMAGE}
         return InstanceHeader(
-            path=tmp_path / name,
+            file=str(tmp_path / name),
             size_bytes=size_bytes,
             header_hash=header_hash or f"hash of {name}",
             has_pixels=has_pixels,

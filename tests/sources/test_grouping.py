@@ -105,7 +105,7 @@ def test_every_file_is_in_one_group_and_no_group_has_an_instance_twice(tmp_path_
     root = tmp_path_factory.getbasetemp()
     headers = [
         InstanceHeader(
-            path=root / folder / f"{number}",
+            file=str(root / folder / f"{number}"),
             size_bytes=1,
             header_hash=str(number),
             has_pixels=True,

@@ -111,8 +111,8 @@ def test_duplicates_are_told(make_stack, tmp_path):
 
 def test_the_key_holds_what_a_row_is_and_not_where_the_tree_stands(make_stack, tmp_path):
     headers = make_stack([0.0, 3.0])
-    moved = [replace(h, path=Path("/elsewhere") / h.path.relative_to(tmp_path)) for h in headers]
-    deeper = [replace(h, path=tmp_path / "deeper" / h.path.relative_to(tmp_path)) for h in headers]
+    moved = [replace(h, file=str(Path("/elsewhere") / h.path.relative_to(tmp_path))) for h in headers]
+    deeper = [replace(h, file=str(tmp_path / "deeper" / h.path.relative_to(tmp_path))) for h in headers]
     changed = [headers[0], replace(headers[1], header_hash="another")]
     record = record_of(headers, tmp_path)
     assert record_of(moved, Path("/elsewhere")).key == record.key

@@ -24,13 +24,13 @@ def test_headers_are_those_of_the_files(tmp_path, write_slice):
     wide = write_slice(tmp_path / "c", "1.3.3", ImageComments="x" * 10000, DerivationDescription="y" * 900)
     archive = pack(tmp_path / "x.zip", {f"d/{path.name}": path.read_bytes() for path in (small, big, wide)})
     found = list(read_zipped(archive))
-    assert found == [replace(read_header(path), path=archive / "d" / path.name) for path in (small, big, wide)]
+    assert found == [replace(read_header(path), file=str(archive / "d" / path.name)) for path in (small, big, wide)]
 
 
 def test_a_header_longer_than_the_beginning_is_read_whole(tmp_path, write_slice):
     path = write_slice(tmp_path / "a", "1.3.1", ImageComments="x" * 400_000)
     archive = pack(tmp_path / "x.zip", {"a": path.read_bytes()})
-    assert list(read_zipped(archive)) == [replace(read_header(path), path=archive / "a")]
+    assert list(read_zipped(archive)) == [replace(read_header(path), file=str(archive / "a"))]
 
 
 def test_files_cut_short_and_others(tmp_path, write_slice):
