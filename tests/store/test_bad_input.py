@@ -1,0 +1,129 @@
+"""Stores that others work on while they are read: written, deleted, cut short by another process. Real files."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from medimagenet.errors import StoreDamagedError, StoreError, StoreFormatError
+from medimagenet.loading import PatchLoader
+from medimagenet.store import open_store, verify
+
+
+def test_a_store_that_is_being_written_is_whole_at_every_moment(tmp_path, tools):
+    """What has a row is read and right; the rest does not exist yet."""
+    path, names = tmp_path / "s.zarr", [f"p{k}" for k in range(12)]
+    writer = tools.create(path)
+    seen, failures, done = set(), [], threading.Event()
+
+    def read():
+        try:
+            while not done.is_set():
+                opened = open_store(path)
+                seen.add(len(opened))
+                for name in opened.ids()[-2:]:
+                    expected = tools.sample(name).arrays["image"].array
+                    np.testing.assert_array_equal(opened.array(name).read(), expected)
+        except BaseException as error:  # noqa: BLE001 - it is shown below, in the thread of the test
+            failures.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for name in names:
+        writer.commit([writer.write_sample(tools.sample(name))])
+        time.sleep(0.01)
+    writer.finish("# Attribution\n", {})
+    done.set()
+    reader.join()
+    assert failures == []
+    assert len(seen) > 2, seen
+    assert open_store(path).ids() == tuple(sorted(names))
+
+
+def test_an_open_store_keeps_to_the_samples_it_was_opened_with(tmp_path, tools):
+    writer = tools.create(tmp_path / "s.zarr")
+    writer.commit([writer.write_sample(tools.sample("p1"))])
+    opened = open_store(tmp_path / "s.zarr")
+    writer.commit([writer.write_sample(tools.sample("p2"))])
+    assert opened.ids() == ("p1",)
+    writer.remove("p1")
+    with pytest.raises(StoreDamagedError, match="sample p1, array image"):
+        opened.array("p1").read()
+    assert open_store(tmp_path / "s.zarr").ids() == ("p2",)
+
+
+READ_FOR_EVER = """
+import sys
+from medimagenet.errors import StoreDamagedError
+from medimagenet.loading import PatchLoader
+loader = PatchLoader(sys.argv[1], patch_size=(16, 16, 16), batch_size=2, workers=2, split=None)
+try:
+    for number in range(10_000):
+        for batch in loader:
+            print(number, flush=True)
+except StoreDamagedError as error:
+    print(error, flush=True)
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("harm", ["deleted", "cut"])
+def test_a_store_that_is_harmed_while_a_loader_reads_it(store_path, harm):
+    """The training loop gets an error that names the sample; never a signal, never wrong voxels."""
+    command = [sys.executable, "-c", READ_FOR_EVER, str(store_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "0\n", process.stderr.read()
+        if harm == "deleted":
+            shutil.rmtree(store_path / "samples")
+        else:
+            for shard in store_path.glob("samples/*/image/0/c/0/0/0/0"):
+                os.truncate(shard, 50)
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 7, errors
+    assert ": sample p" in f": {printed.splitlines()[-1]}"
+    assert ("cannot be" if harm == "deleted" else "is cut") in printed
+
+
+def test_a_loader_of_a_store_with_a_corrupt_chunk_names_the_sample(store_path):
+    for shard in store_path.glob("samples/p2/image/0/c/0/0/0/0"):
+        content = bytearray(shard.read_bytes())
+        content[:2000] = b"\xff" * 2000
+        shard.write_bytes(content)
+    with pytest.raises(StoreDamagedError, match="sample p2, array image: chunk .* does not decode"):
+        for _ in PatchLoader(store_path, patch_size=(24, 24, 18), batch_size=2, workers=1, split=None):
+            pass
+    assert {problem.sample_id for problem in verify(store_path)} == {"p2"}
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_another_format_is_refused_with_its_version(store_path, version):
+    document = json.loads((store_path / "zarr.json").read_text())
+    document["attributes"]["medimagenet"]["format"] = version
+    (store_path / "zarr.json").write_text(json.dumps(document))
+    for opening in (open_store, verify, lambda path: PatchLoader(path, patch_size=(8, 8, 8), batch_size=1)):
+        with pytest.raises(StoreFormatError, match=f"store of format {version}, this version .* reads format 1"):
+            opening(store_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_store_that_may_not_be_read(store_path):
+    (store_path / "samples.parquet").chmod(0)
+    with pytest.raises(StoreError, match="cannot be read"):
+        open_store(store_path)
+
+
+def test_kernels_work_where_their_cache_cannot_be_written(store_path, tmp_path):
+    """Slower, as each process compiles anew; this one reads no more than a store."""
+    (tmp_path / "file").write_text("no folder can be made below a file")
+    places = {**os.environ, "MEDIMAGENET_CACHE_DIR": str(tmp_path / "file" / "cache"), "NUMBA_DISABLE_JIT": "1"}
+    command = "import sys; from medimagenet import open_store; print(open_store(sys.argv[1]).array('p1').read().sum())"
+    done = subprocess.run(
+        [sys.executable, "-c", command, str(store_path)], env=places, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == open_store(store_path).array("p1").read().sum()
