@@ -30,7 +30,7 @@ def test_a_store_that_is_being_written_is_whole_at_every_moment(tmp_path, tools)
                 for name in opened.ids()[-2:]:
                     expected = tools.sample(name).arrays["image"].array
                     np.testing.assert_array_equal(opened.array(name).read(), expected)
-        except BaseException as error:  # noqa: BLE001 - it is shown below, in the thread of the test
+        except BaseException as error:
             failures.append(error)
 
     reader = threading.Thread(target=read)
@@ -95,7 +95,7 @@ def test_a_loader_of_a_store_with_a_corrupt_chunk_names_the_sample(store_path):
         content = bytearray(shard.read_bytes())
         content[:2000] = b"\xff" * 2000
         shard.write_bytes(content)
-    with pytest.raises(StoreDamagedError, match="sample p2, array image: chunk .* does not decode"):
+    with pytest.raises(StoreDamagedError, match=r"sample p2, array image: chunk .* does not decode"):
         for _ in PatchLoader(store_path, patch_size=(24, 24, 18), batch_size=2, workers=1, split=None):
             pass
     assert {problem.sample_id for problem in verify(store_path)} == {"p2"}
