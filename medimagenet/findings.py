@@ -109,6 +109,7 @@ SEVERITY: dict[str, Severity] = {
     "roi_name_repeated": Severity.WARNING,
     "roi_matches_nothing": Severity.WARNING,
     "roi_matches_several": Severity.INFO,
+    "target_missing": Severity.WARNING,
     "overlapping_classes": Severity.WARNING,
     "empty_mask": Severity.WARNING,
     # preprocessing

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..errors import RecipeError, SourceError
 from ..findings import Finding
@@ -13,6 +14,7 @@ from ..preprocess import Recipe
 from ..preprocess.split import assign_patients
 from ..rois import match_rois
 from .pseudonyms import Pseudonyms
+from .targets import Entries, find_targets, missing_targets
 
 _PUBLIC_SOURCES = ("idc", "tcia")
 """Whose PatientIDs are published: elsewhere they are somebody's secret."""
@@ -27,13 +29,15 @@ class Task:
     sample: Sample
     split: str
     input_hash: str
-    """Changes when any of the sample's files does."""
+    """Changes when any of the sample's files does, or one of its targets."""
     findings: tuple[Finding, ...]
     """Of the sample and of its series, as the index has them."""
     obstacles: tuple[Finding, ...]
     """Those for which the recipe leaves the sample out."""
     fold: int | None = None
     """Of the cross-validation, where the recipe asks for folds."""
+    targets: Entries = ()
+    """What the recipe's table says of the sample."""
 
     @property
     def sample_id(self) -> str:
@@ -69,7 +73,8 @@ def make_plan(
     SourceError
         The index has no sample with all the recipe's modalities.
     RecipeError
-        A class of the recipe matches no ROI of any sample, or the recipe wants a finding to stop the run.
+        A class of the recipe matches no ROI of any sample, the recipe wants a finding to stop the run, or its targets
+        cannot be found.
     """
     found = find_samples(index, list(recipe.modalities))
     if not found.samples:
@@ -77,7 +82,10 @@ def make_plan(
     _check_classes(found.samples, recipe)
     named = [renamed(sample, pseudonyms) for sample in found.samples]
     assigned = _assigned(found.samples, named, recipe, frozen or {})
-    tasks = [_task(sample, *place, recipe) for sample, place in zip(named, assigned, strict=True)]
+    targets = find_targets(found.samples, named, recipe)
+    tasks = [
+        _task(sample, *place, recipe, entries) for sample, place, entries in zip(named, assigned, targets, strict=True)
+    ]
     not_formed = tuple((str(which), str(why)) for which, why in found.missing)
     return Plan(tasks=tuple(sorted(tasks, key=lambda task: task.sample_id)), not_formed=not_formed)
 
@@ -166,8 +174,8 @@ def renamed(sample: Sample, pseudonyms: Pseudonyms | None) -> Sample:
     return replace(sample, sample_id=f"{patient}-{suffix}", patient_id=patient)
 
 
-def _task(sample: Sample, split: str, fold: int | None, recipe: Recipe) -> Task:
-    findings = findings_of(sample)
+def _task(sample: Sample, split: str, fold: int | None, recipe: Recipe, targets: Entries) -> Task:
+    findings = (*findings_of(sample), *missing_targets(targets))
     obstacles = tuple(finding for finding in findings if recipe.action_for(finding.code) != "keep")
     for finding in obstacles:
         if recipe.action_for(finding.code) == "fail":
@@ -178,10 +186,11 @@ def _task(sample: Sample, split: str, fold: int | None, recipe: Recipe) -> Task:
     return Task(
         sample=sample,
         split=split,
-        input_hash=input_hash_of(sample),
+        input_hash=input_hash_of(sample, targets),
         findings=findings,
         obstacles=obstacles,
         fold=fold,
+        targets=targets,
     )
 
 
@@ -191,10 +200,11 @@ def findings_of(sample: Sample) -> tuple[Finding, ...]:
     return (*(Finding.from_row(row) for series in rows for row in series["findings"] or ()), *sample.findings)
 
 
-def input_hash_of(sample: Sample) -> str:
-    """Changes when any of the sample's files does."""
+def input_hash_of(sample: Sample, targets: Entries = ()) -> str:
+    """Changes when any of the sample's files does, or one of its targets."""
     rows = [*sample.series.values(), *sample.registrations.values()]
-    inputs = [[row["SeriesInstanceUID"], row["content_hash"]] for row in rows]
+    inputs: list[list[Any]] = [[row["SeriesInstanceUID"], row["content_hash"]] for row in rows]
+    inputs += [[entry["name"], repr(entry["value"])] for entry in targets]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 

@@ -108,6 +108,7 @@ def _row(task: Task, case: Case, findings: tuple[Finding, ...]) -> dict[str, Any
         "findings": [finding.to_row() for finding in findings],
         "input_hash": task.input_hash,
         "provenance": json.dumps(list(case.provenance), sort_keys=True),
+        **({"targets": [dict(entry) for entry in task.targets]} if task.targets else {}),
     }
 
 

@@ -16,7 +16,8 @@ from numpy.typing import DTypeLike, NDArray
 from ..errors import StoreError
 from ..geometry import Grid, Size
 from ..kernels.crop import in_source_order, pad_outside
-from ..store import ArrayReader, Store, open_store
+from ..store import ArrayReader, Store, Targets, open_store
+from ..store.targets import targets_of
 from ..volume import Normalization
 from .orientation import Turn, turn_towards, whole_shape
 
@@ -40,6 +41,8 @@ class Sample:
     readers: dict[str, ArrayReader]
     constants: dict[str, NDArray[np.float32] | None]
     """Per array lowest and highest value, what is subtracted, and by what is divided; None: values as they are."""
+    target: NDArray[Any] | None = None
+    """What regression or classification learns: shape () or (K,); None where nothing was asked for."""
 
     @property
     def whole(self) -> Size:
@@ -88,7 +91,13 @@ class Samples:
     """Samples of a store by id, opened when first needed. Safe to use from many threads, picklable."""
 
     def __init__(
-        self, store: Store | Path | str, *, split: str | None, keys: Sequence[str] | None, orientation: str | None
+        self,
+        store: Store | Path | str,
+        *,
+        split: str | None,
+        keys: Sequence[str] | None,
+        orientation: str | None,
+        targets: Targets | None = None,
     ) -> None:
         opened = store if isinstance(store, Store) else open_store(store)
         self.path = Path(opened.path)
@@ -102,6 +111,7 @@ class Samples:
         self.keys = tuple(opened.names(self.ids[0]) if keys is None else keys)
         if not self.keys:
             raise ValueError(f"keys must name at least one array of the store, got {keys}")
+        self.targets = None if targets is None else targets_of(opened.samples, self.ids, targets)
         self._attach(opened)
 
     def _attach(self, store: Store) -> None:
@@ -134,12 +144,13 @@ class Samples:
         constants = {name: _constants(name, reader) for name, reader in readers.items()}
         series = [str(entry["series_uid"] or "") for entry in self.store.row(sample_id).get("series") or []]
         turn = turn_towards(grid, self.orientation)
-        return Sample(sample_id, series[0] if series else "", grid, turn, readers, constants)
+        target = None if self.targets is None else self.targets[sample_id]
+        return Sample(sample_id, series[0] if series else "", grid, turn, readers, constants, target)
 
-    def _foreground(self, sample_id: str) -> tuple[NDArray[np.int32], ...]:
+    def _foreground(self, sample_id: str) -> dict[str, NDArray[np.int32]]:
         """Coordinates (n, 3) z, y, x of each class that the sample has, absent classes left out."""
-        points = (self.store.foreground(sample_id, name) for name in self.store.classes)
-        return tuple(found for found in points if len(found))
+        points = {name: self.store.foreground(sample_id, name) for name in self.store.classes}
+        return {name: found for name, found in points.items() if len(found)}
 
 
 def item_dtype(name: str, label_dtype: str) -> np.dtype[Any]:

@@ -1,6 +1,7 @@
 """Map-style datasets of a store: items are dictionaries as MONAI uses them, for any DataLoader.
 
-An item is ``{"image": MetaTensor, "label": MetaTensor, ..., "sample_id": str, "patch_start": Tensor, "series": str}``.
+An item is ``{"image": MetaTensor, "label": MetaTensor, ..., "sample_id": str, "patch_start": Tensor, "series": str}``,
+with `target` (a tensor) before `sample_id` where targets were asked for.
 Images are float32, normalised; axes and affine are those that MONAI's ``LoadImaged(ensure_channel_first=True)`` and
 ``Orientationd`` give for the same voxels. `patch_start` is x, y, z in the stored grid; `series` is the
 SeriesInstanceUID of the leading series.
@@ -18,11 +19,13 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from ..store import Store
+from ..store import Store, Targets
+from ..store.targets import as_targets
 from .arrays import LABEL_DTYPES, Sample, Samples, aligned, item_dtype
 from .orientation import check_orientation
 from .patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource, as_size
 from .samplers import Draw, Purpose, hash64
+from .volumes import Weights
 
 # A batch's affine must be that of every item. MONAI's own DataLoader enters this when it first collates; without it
 # torch's DataLoader would give a batch the affine of its first item.
@@ -51,6 +54,10 @@ class PatchDataset(Dataset[Any]):
     label_dtype : "uint8" or "float32"
     pad : what image voxels outside the volume become, after normalisation; in labels it is 0
     seed : with epoch and index it names a patch
+    balance : "volumes" take turns, or "classes": foreground patches hold each class equally often
+    classes : those that count as foreground; None takes all
+    weights : how often each volume comes: a number per sample, or the name of a column or a stored target
+    targets : numbers for `target`: names of stored ones, or a `Targets` with a table
     transform : called with each item; its MONAI random transforms are seeded from (seed, epoch, index)
 
     Raises
@@ -74,6 +81,10 @@ class PatchDataset(Dataset[Any]):
         label_dtype: str = "uint8",
         pad: float = 0.0,
         seed: int = 0,
+        balance: str = "volumes",
+        classes: Sequence[str] | None = None,
+        weights: Weights | None = None,
+        targets: Targets | str | Sequence[str] | None = None,
         transform: Transform | None = None,
     ) -> None:
         settings = PatchSettings(
@@ -86,6 +97,10 @@ class PatchDataset(Dataset[Any]):
             label_dtype=label_dtype,
             pad=pad,
             seed=seed,
+            balance=balance,
+            classes=None if classes is None else tuple(classes),
+            weights=weights,
+            targets=targets if targets is None or isinstance(targets, Targets | str) else tuple(targets),
         )
         self.source = PatchSource(store, settings)
         self.transform = transform
@@ -115,7 +130,7 @@ class PatchDataset(Dataset[Any]):
         if not 0 <= draw.number < len(self):
             raise IndexError(f"index must be in 0 to {len(self) - 1}, got {draw.number}")
         settings = self.source.settings
-        item = _item(self.source.locate(draw), settings.label_dtype, settings.pad)
+        item = make_item(self.source.locate(draw), settings.label_dtype, settings.pad)
         return _transformed(item, self.transform, (settings.seed, *draw))
 
 
@@ -134,12 +149,14 @@ class VolumeDataset(Dataset[Any]):
         keys: Sequence[str] | None = None,
         label_dtype: str = "uint8",
         seed: int = 0,
+        targets: Targets | str | Sequence[str] | None = None,
         transform: Transform | None = None,
     ) -> None:
         check_orientation(orientation)
         if label_dtype not in LABEL_DTYPES:
             raise ValueError(f"label_dtype must be one of {', '.join(LABEL_DTYPES)}, got {label_dtype!r}")
-        self.samples = Samples(store, split=split, keys=keys, orientation=orientation)
+        wanted = as_targets(targets)
+        self.samples = Samples(store, split=split, keys=keys, orientation=orientation, targets=wanted)
         self.label_dtype = label_dtype
         self.seed = seed
         self.transform = transform
@@ -164,17 +181,20 @@ class VolumeDataset(Dataset[Any]):
         if not 0 <= draw.number < len(self):
             raise IndexError(f"index must be in 0 to {len(self) - 1}, got {draw.number}")
         sample = self.samples.open(self.samples.ids[draw.number])
-        item = _item(Patch(sample, (0, 0, 0), sample.whole), self.label_dtype, 0.0)
+        item = make_item(Patch(sample, (0, 0, 0), sample.whole), self.label_dtype, 0.0)
         return _transformed(item, self.transform, (self.seed, *draw))
 
 
-def _item(patch: Patch, label_dtype: str, pad: float) -> dict[str, Any]:
+def make_item(patch: Patch, label_dtype: str, pad: float) -> dict[str, Any]:
+    """The dictionary of a patch; see the module."""
     sample, affine = patch.sample, patch.affine
     item: dict[str, Any] = {}
     for name, reader in sample.readers.items():
         array = aligned((reader.shape[0], *patch.shape), item_dtype(name, label_dtype))
         sample.read(name, patch.start, array, pad)
         item[name] = _meta_tensor(array, affine, sample)
+    if sample.target is not None:
+        item["target"] = torch.as_tensor(sample.target)
     item["sample_id"] = sample.sample_id
     item["patch_start"] = torch.tensor(patch.start, dtype=torch.int64)
     item["series"] = sample.series

@@ -15,13 +15,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 
-from ..store import Store
+from ..store import Store, Targets
 from .buffers import BatchBuffer, BatchRing
 from .epochs import process_place
 from .patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource, as_size
 from .samplers import Draw, Share
+from .volumes import Weights
 
 MAX_WORKERS = 8
 """Threads by default at most; two already outrun a training step on most machines."""
@@ -34,8 +36,8 @@ class PatchLoader:
     """Batches of random patches: the patches of a `PatchDataset` with the same settings, in its order.
 
     A batch is a dict: per array a tensor (N, C, ...), `affine` (N, 4, 4) float64 to RAS mm, `patch_start` (N, 3) in
-    the stored grid (x, y, z), and lists `sample_id` and `series`. **Its tensors are valid as long as they are kept**:
-    their memory is used again only when nothing refers to it.
+    the stored grid (x, y, z), lists `sample_id` and `series`, and `target` (N,) or (N, K) where targets were asked
+    for. **Its tensors are valid as long as they are kept**: their memory is used again only when nothing refers to it.
 
     A loader is a place in an endless row of epochs. Iterating goes on from that place to the end of its epoch; the
     next iteration is the next epoch. `set_epoch` moves to the start of another epoch, `state_dict` and
@@ -43,8 +45,8 @@ class PatchLoader:
 
     Parameters
     ----------
-    store, patch_size, split, patches_per_epoch, foreground, orientation, keys, label_dtype, pad, seed
-        As for `PatchDataset`.
+    store, patch_size, split, patches_per_epoch, foreground, orientation, keys, label_dtype, pad, seed, balance, classes
+        As for `PatchDataset`, and so are weights and targets.
     batch_size : patches in a batch of this rank
     workers : threads; None: one per core that the process may use, at most 8; 0 fills batches in the loop itself
     prefetch : batches that are filled ahead
@@ -74,6 +76,10 @@ class PatchLoader:
         label_dtype: str = "uint8",
         pad: float = 0.0,
         seed: int = 0,
+        balance: str = "volumes",
+        classes: Sequence[str] | None = None,
+        weights: Weights | None = None,
+        targets: Targets | str | Sequence[str] | None = None,
         workers: int | None = None,
         prefetch: int = 3,
         device: torch.device | str | None = None,
@@ -91,6 +97,10 @@ class PatchLoader:
             label_dtype=label_dtype,
             pad=pad,
             seed=seed,
+            balance=balance,
+            classes=None if classes is None else tuple(classes),
+            weights=weights,
+            targets=targets if targets is None or isinstance(targets, Targets | str) else tuple(targets),
         )
         self._workers = usable_cores() if workers is None else workers
         if self._workers < 0 or prefetch < 1:
@@ -157,6 +167,7 @@ class PatchLoader:
             "patch_size": list(settings.patch_size),
             "foreground": settings.foreground,
             "volumes": len(self._source.samples.ids),
+            "sampling": self._source.volumes.identity,
             "patches_per_epoch": share.length,
             "batch_size": share.batch,
             "ranks": share.ranks,
@@ -239,6 +250,9 @@ class PatchLoader:
             batch = {name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()}
         batch["affine"] = torch.stack([torch.from_numpy(patch.affine) for patch in patches])
         batch["patch_start"] = torch.tensor([patch.start for patch in patches], dtype=torch.int64)
+        targets = [patch.sample.target for patch in patches if patch.sample.target is not None]
+        if targets:
+            batch["target"] = torch.from_numpy(np.stack(targets))
         batch["sample_id"] = [patch.sample.sample_id for patch in patches]
         batch["series"] = [patch.sample.series for patch in patches]
         return batch

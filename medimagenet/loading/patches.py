@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import StoreError
 from ..geometry import Size
-from ..store import Store
+from ..store import Store, Targets
+from ..store.targets import as_targets
 from .arrays import LABEL_DTYPES, Sample, Samples, item_dtype
 from .orientation import check_orientation, item_shape
-from .samplers import Draw, Purpose, below, is_on_foreground, start_around, uniform_start, volume_of
+from .samplers import Draw, Purpose, below, start_around, uniform_start
+from .volumes import BALANCES, Choice, VolumeChoice, Weights
 
 DEFAULT_FOREGROUND = 0.33
 """Share of patches that must hold foreground: nnU-Net's (Isensee et al., Nature Methods 2021)."""
@@ -49,6 +52,17 @@ class PatchSettings:
     """What voxels of an image become that lie outside the volume, after normalisation; in labels it is 0."""
     seed: int = 0
     """With the epoch and the index it names a patch."""
+    balance: str = "volumes"
+    """What foreground patches are shared out among. "volumes" take turns, and a patch holds a class that its volume
+    has. With "classes" the classes take turns, each as often as the others however rare it is, and a patch comes from
+    a volume that has its class."""
+    classes: tuple[str, ...] | None = None
+    """Those that count as foreground; None takes all."""
+    weights: Weights | None = None
+    """How often each volume comes, instead of in turn: numbers in the order of the ids, a mapping from ids, or the
+    name of a numeric column of samples.parquet or of a stored target."""
+    targets: Targets | str | tuple[str, ...] | None = None
+    """Numbers that come with each patch as `target`: names of stored ones, or a `Targets` with a table."""
 
     def __post_init__(self) -> None:
         if min(self.patch_size) < 1:
@@ -59,6 +73,8 @@ class PatchSettings:
             raise ValueError(f"foreground must be a share from 0 to 1, got {self.foreground}")
         if self.label_dtype not in LABEL_DTYPES:
             raise ValueError(f"label_dtype must be one of {', '.join(LABEL_DTYPES)}, got {self.label_dtype!r}")
+        if self.balance not in BALANCES:
+            raise ValueError(f"balance must be one of {', '.join(BALANCES)}, got {self.balance!r}")
         if not isfinite(self.pad):
             raise ValueError(f"pad must be finite, got {self.pad}")
         check_orientation(self.orientation)
@@ -103,28 +119,52 @@ class PatchSource:
 
     def __init__(self, store: Store | Path | str, settings: PatchSettings) -> None:
         self.settings = settings
-        self.samples = Samples(store, split=settings.split, keys=settings.keys, orientation=settings.orientation)
+        self.samples = Samples(
+            store,
+            split=settings.split,
+            keys=settings.keys,
+            orientation=settings.orientation,
+            targets=as_targets(settings.targets),
+        )
         self.length = settings.patches_per_epoch or len(self.samples.ids)
         """Patches in an epoch, over all ranks."""
+        self.volumes = VolumeChoice(
+            self.samples.store,
+            self.samples.ids,
+            seed=settings.seed,
+            length=self.length,
+            foreground=settings.foreground,
+            balance=settings.balance,
+            classes=settings.classes,
+            weights=settings.weights,
+        )
 
     def locate(self, draw: Draw) -> Patch:
         """The patch that a draw names."""
         settings = self.settings
-        sample = self.samples.open(self.samples.ids[volume_of(settings.seed, draw, len(self.samples.ids))])
+        choice = self.volumes.choose(draw)
+        sample = self.samples.open(self.samples.ids[choice.volume])
         box = sample.turn.to_grid_order(settings.shape)
-        voxel = self._foreground_voxel(sample.sample_id, draw)
+        voxel = self._foreground_voxel(sample.sample_id, choice, draw)
         if voxel is None:
             return Patch(sample, uniform_start(settings.seed, draw, sample.grid.size, box), settings.shape)
         return Patch(sample, start_around(voxel, sample.grid.size, box), settings.shape)
 
-    def _foreground_voxel(self, sample_id: str, draw: Draw) -> Sequence[int] | None:
+    def _foreground_voxel(self, sample_id: str, choice: Choice, draw: Draw) -> Sequence[int] | None:
         """A voxel (x, y, z) that the patch must hold; None where it may lie anywhere."""
-        seed = self.settings.seed
-        if not is_on_foreground(seed, draw, self.settings.foreground):
+        if not choice.is_on_foreground:
             return None
-        classes = self.samples.foreground(sample_id)
+        wanted = self.volumes.classes if choice.class_name is None else (choice.class_name,)
+        found = self.samples.foreground(sample_id)
+        classes = [found[name] for name in wanted if name in found]
+        if not classes and choice.class_name is not None:
+            raise StoreError(
+                f"sample {sample_id} has class {choice.class_name!r}, but no coordinates of it are stored, so that it "
+                "cannot be balanced: compile with store: {max_foreground: 10000}"
+            )
         if not classes:
             return None
+        seed = self.settings.seed
         points = classes[below(len(classes), Purpose.CLASS, seed, *draw)]
         voxel: list[int] = points[below(len(points), Purpose.VOXEL, seed, *draw)].tolist()
         return voxel[::-1]

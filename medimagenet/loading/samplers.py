@@ -6,6 +6,7 @@ any version of NumPy. The hash is SplitMix64 (Steele, Lea, Flood: Fast Splittabl
 OOPSLA 2014), folded over the integers that it is given.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -35,6 +36,9 @@ class Purpose(IntEnum):
     VOXEL = 4
     START = 5
     TRANSFORM = 6
+    WEIGHT = 7
+    CLASS_TURN = 8
+    CLASS_VOLUME = 9
 
 
 def hash64(*values: int) -> int:
@@ -88,13 +92,60 @@ def volume_of(seed: int, draw: Draw, volumes: int) -> int:
     return permuted(place, volumes, Purpose.ORDER, seed, draw.epoch, turn)
 
 
+def weighted_volume(seed: int, draw: Draw, length: int, sums: Sequence[float]) -> int:
+    """Which volume a patch comes from when volumes come as often as their weights say.
+
+    The epoch's positions, permuted, lie evenly on the running sums, from a random phase (systematic sampling). So of
+    `length` patches a volume with share w gets ``length * w``, rounded up or down, in every epoch.
+
+    Parameters
+    ----------
+    length : patches in an epoch, over all ranks
+    sums : running sums of the weights, the last one above 0
+    """
+    place = permuted(draw.number, length, Purpose.WEIGHT, seed, draw.epoch)
+    phase = hash64(Purpose.WEIGHT, seed, draw.epoch, -1) / 2**64
+    return _at_share((place + phase) / length, sums)
+
+
+def independent_volume(seed: int, draw: Draw, sums: Sequence[float]) -> int:
+    """The same without a promise for an epoch: each patch by itself, with the weights as chances."""
+    return _at_share(hash64(Purpose.WEIGHT, seed, *draw) / 2**64, sums)
+
+
+def _at_share(share: float, sums: Sequence[float]) -> int:
+    """First index whose running sum is above a share, from 0 to 1, of the last one: never one of weight 0."""
+    return min(bisect_right(sums, share * sums[-1]), bisect_left(sums, sums[-1]))
+
+
+def class_turn(seed: int, epoch: int, rank: int, classes: int) -> tuple[int, int]:
+    """Which of `classes` the foreground patch number `rank` of an epoch holds, and how many of that class came before.
+
+    The classes take turns, in a new random order each time: any run of them has each equally often, to one.
+    """
+    turn, place = divmod(rank, classes)
+    return permuted(place, classes, Purpose.CLASS_TURN, seed, epoch, turn), turn
+
+
+def volume_of_class(seed: int, epoch: int, which: int, count: int, volumes: int) -> int:
+    """Which of the `volumes` that have a class its patch number `count` comes from: passes, as `volume_of`."""
+    turn, place = divmod(count, volumes)
+    return permuted(place, volumes, Purpose.CLASS_VOLUME, seed, epoch, which, turn)
+
+
 def is_on_foreground(seed: int, draw: Draw, fraction: float) -> bool:
     """Whether a patch must hold foreground: `fraction` of all, spread evenly, from a random phase per epoch.
 
     Any n consecutive patches hold n * `fraction` of them, rounded up or down: with 0.33 every batch of four has one.
     """
+    return foreground_rank(seed, draw, fraction)[1]
+
+
+def foreground_rank(seed: int, draw: Draw, fraction: float) -> tuple[int, bool]:
+    """How many patches of the epoch before this one must hold foreground, and whether this one must."""
     phase = hash64(Purpose.FOREGROUND, seed, draw.epoch) / 2**64
-    return floor((draw.number + 1) * fraction + phase) > floor(draw.number * fraction + phase)
+    before = floor(draw.number * fraction + phase)
+    return before, floor((draw.number + 1) * fraction + phase) > before
 
 
 def uniform_start(seed: int, draw: Draw, size: Size, patch: Size) -> Size:

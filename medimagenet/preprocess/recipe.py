@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -37,12 +38,16 @@ IMAGE_MODALITIES = ("CT", "MR", "PT", "RTDOSE")
 ANNOTATION_MODALITIES = ("RTSTRUCT", "SEG")
 MODALITIES = IMAGE_MODALITIES + ANNOTATION_MODALITIES
 MISSING_CLASS = "roi_matches_nothing"
+MISSING_TARGET = "target_missing"
 SPLITS = ("train", "val", "test")
 LATER_KEYS: Mapping[tuple[str, ...], Any] = {
     ("split", "stratify"): "none",
     ("split", "folds"): 0,
     ("steps",): [],
     ("antialias",): False,
+    ("targets",): None,
+    ("store", "form"): None,
+    ("store", "max_file_bytes"): None,
 }
 """Keys that recipes of the first version did not have, with their defaults."""
 
@@ -51,7 +56,7 @@ Action = Literal["keep", "skip", "fail"]
 Policy = Literal["keep", "skip", "fail", "fix"]
 """What a recipe says for a code: an action, or to repair the series while it is decoded (`findings.FIXABLE`)."""
 _STRICTNESS: tuple[Action, ...] = ("keep", "skip", "fail")
-_ON_MISSING_CLASS: Mapping[str, Action] = {"skip": "skip", "empty": "keep", "fail": "fail"}
+_ON_MISSING: Mapping[str, Action] = {"skip": "skip", "empty": "keep", "fail": "fail"}
 
 
 def _check_pattern(pattern: str) -> str:
@@ -64,6 +69,8 @@ def _check_code(code: str) -> str:
         raise ValueError(f"unknown finding {_recipe_text.unknown(code, sorted(SEVERITY))}")
     if code == MISSING_CLASS:
         raise ValueError(f"what {MISSING_CLASS} does is said by on_missing_class, not here")
+    if code == MISSING_TARGET:
+        raise ValueError(f"what {MISSING_TARGET} does is said by targets.missing, not here")
     return code
 
 
@@ -274,6 +281,23 @@ class SplitRecipe(_Section):
         return self
 
 
+class TargetsRecipe(_Section):
+    """Numbers per sample or patient, stored with the samples: what regression and classification learn."""
+
+    table: str
+    """CSV or Parquet file; a path that is not absolute begins at the recipe's folder."""
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Of the table: those that are stored."""
+    key: str | None = None
+    """Its column that says which patient or sample a row is of. By default sample_id, patient_id or PatientID."""
+    by: Literal["sample", "patient"] | None = None
+    """What `key` names: samples where it is sample_id, else patients, by their original PatientID."""
+    classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Per column of text its values in the order 0, 1, 2, ...: a classification target."""
+    missing: Literal["skip", "empty", "fail"] = "fail"
+    """When a sample has no value: leave it out and report it, keep it without (a nan), or stop before the work."""
+
+
 class StoreRecipe(_Section):
     """How the store is laid out."""
 
@@ -282,6 +306,10 @@ class StoreRecipe(_Section):
     codec: Literal["blosc-lz4", "blosc-zstd", "none"] = "blosc-lz4"
     max_foreground: Annotated[int, Field(ge=0)] = 10_000
     """Voxel coordinates kept per class for class-balanced sampling."""
+    form: Literal["zarr", "hdf5"] | None = None
+    """A Zarr folder, or HDF5 files; by default HDF5 where the store is called *.h5. The samples are the same."""
+    max_file_bytes: Annotated[int, Field(ge=1)] | None = None
+    """In the HDF5 form: several files, none larger than this unless it holds a single sample."""
 
 
 class Recipe(_Section):
@@ -317,7 +345,10 @@ class Recipe(_Section):
     """Per finding code what it does; without an entry errors and several channels skip the sample, all others keep it.
     "fix" straightens a tilted gantry by resampling and interpolates missing slices; the finding then skips nothing."""
     split: SplitRecipe = SplitRecipe()
+    targets: TargetsRecipe | None = None
+    """A table of numbers for regression or classification."""
     store: StoreRecipe = StoreRecipe()
+    _folder: Path = PrivateAttr(default=Path())
 
     @field_validator("modalities", mode="after")
     @classmethod
@@ -408,7 +439,9 @@ class Recipe(_Section):
     def action_for(self, code: str) -> Action:
         """What a finding of this code does to its sample."""
         if code == MISSING_CLASS:
-            return _ON_MISSING_CLASS[self.on_missing_class]
+            return _ON_MISSING[self.on_missing_class]
+        if code == MISSING_TARGET:
+            return "keep" if self.targets is None else _ON_MISSING[self.targets.missing]
         is_skipped = SEVERITY[code] is Severity.ERROR or code in SKIPPED
         policy = self.findings.get(code, "skip" if is_skipped else "keep")
         return "keep" if policy == "fix" else policy
@@ -423,6 +456,11 @@ class Recipe(_Section):
         return max((self.action_for(finding.code) for finding in findings), key=_STRICTNESS.index, default="keep")
 
     @property
+    def target_table(self) -> Path | None:
+        """Where the table of targets is: beside the recipe's file where its path is not absolute."""
+        return None if self.targets is None else self._folder / self.targets.table
+
+    @property
     def hash(self) -> str:
         """SHA-256 (hex) of everything that changes what is stored, and of `PREPROCESS_VERSION`.
 
@@ -431,6 +469,8 @@ class Recipe(_Section):
         content = self.to_dict()
         for label in ("name", "description"):
             del content[label]
+        for place in ("form", "max_file_bytes"):  # the same samples, kept otherwise
+            content["store"].pop(place, None)
         content["rois"] = list(self.rois.items())
         if self.steps:  # a step's author raises its version when what it does changes
             content["step_versions"] = [getattr(each.build(), "version", 0) for each in self.steps]
@@ -487,7 +527,10 @@ class Recipe(_Section):
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"recipe {path} cannot be read: {error}") from error
-        return cls.from_yaml(text, source=str(path))
+        recipe = cls.from_yaml(text, source=str(path))
+        if recipe.targets is not None:
+            recipe._folder = Path(path).parent
+        return recipe
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 The file is replaced by rename, holds no time and no order of work, and carries checksums of its pages.
 """
 
+import io
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -51,6 +52,11 @@ _ARRAY = pa.struct(
     ]
 )
 
+_TARGET = pa.struct([("name", pa.string()), ("value", pa.float64()), ("is_whole", pa.bool_())])
+
+LATER: dict[str, pa.DataType] = {"targets": pa.list_(_TARGET)}
+"""Columns that came after the first stores: a table has one where a sample has a value for it, behind all others."""
+
 GIVEN: dict[str, pa.DataType] = {
     "patient_id": pa.string(),
     "collection_id": pa.string(),
@@ -62,13 +68,14 @@ GIVEN: dict[str, pa.DataType] = {
     "findings": pa.list_(_FINDING),
     "input_hash": pa.string(),
     "provenance": pa.string(),  # JSON: the steps that were applied, with their values
+    **LATER,
 }
 """Columns that the compiler knows. Keys of `SampleData.row`."""
 
 SCHEMA = pa.schema(
     [
         ("sample_id", pa.string()),
-        *((name, kind) for name, kind in GIVEN.items()),
+        *((name, kind) for name, kind in GIVEN.items() if name not in LATER),
         ("recipe_hash", pa.string()),
         ("shape", pa.list_(pa.int32())),  # C, Z, Y, X of the leading array
         ("spacing_mm", pa.list_(pa.float64())),  # x, y, z of the leading array
@@ -79,7 +86,7 @@ SCHEMA = pa.schema(
         ("stored_bytes", pa.int64()),
     ]
 )
-"""Columns of samples.parquet, format 1."""
+"""Columns of samples.parquet, format 1; after them may come some of `LATER`."""
 
 
 def build_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -92,13 +99,20 @@ def build_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """
     by_id = {str(row["sample_id"]): row for row in rows}
     for row in by_id.values():
-        unknown = sorted(set(row) - set(SCHEMA.names))
+        unknown = sorted(set(row) - set(SCHEMA.names) - set(LATER))
         if unknown:
-            raise ValueError(f"unknown columns {unknown} in a row of {TABLE}; known are {', '.join(SCHEMA.names)}")
+            known = ", ".join((*SCHEMA.names, *LATER))
+            raise ValueError(f"unknown columns {unknown} in a row of {TABLE}; known are {known}")
+    used = [name for name in LATER if any(row.get(name) is not None for row in by_id.values())]
     try:
-        return pa.Table.from_pylist([dict(by_id[key]) for key in sorted(by_id)], schema=SCHEMA)
+        return pa.Table.from_pylist([dict(by_id[key]) for key in sorted(by_id)], schema=_schema(used))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(f"a row of {TABLE} has a value of another type than its column: {error}") from error
+
+
+def _schema(later: Iterable[str]) -> pa.Schema:
+    """The columns of a table that has some of the later ones."""
+    return pa.schema([*SCHEMA, *((name, LATER[name]) for name in later)])
 
 
 def merge_tables(table: pa.Table, newer: pa.Table) -> pa.Table:
@@ -107,7 +121,19 @@ def merge_tables(table: pa.Table, newer: pa.Table) -> pa.Table:
     The result is one piece, so that its bytes do not depend on how many pieces it was put together from.
     """
     kept = table.filter(pc.invert(pc.is_in(table.column("sample_id"), value_set=newer.column("sample_id"))))
-    return pa.concat_tables([kept, newer]).sort_by("sample_id").combine_chunks()
+    later = [name for name in LATER if name in kept.column_names or name in newer.column_names]
+    tables = pa.concat_tables([_schema(later).empty_table(), kept, newer], promote_options="default")
+    as_read = pa.schema([(column.name, _as_read(column.type)) for column in tables.schema])
+    return tables.cast(as_read).sort_by("sample_id").combine_chunks()
+
+
+def _as_read(kind: pa.DataType) -> pa.DataType:
+    """A type with the names of list items that Parquet gives them: they are written too, and must not vary."""
+    if pa.types.is_list(kind):
+        return pa.list_(pa.field("element", _as_read(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, _as_read(field.type)) for field in kind])
+    return kind
 
 
 def write_table(folder: Path, table: pa.Table) -> None:
@@ -138,12 +164,40 @@ def read_table(folder: Path) -> pa.Table:
     """
     path = folder / TABLE
     try:
-        table = pq.read_table(path, page_checksum_verification=True, memory_map=False, partitioning=None)
+        content = path.read_bytes()  # by one opening: a writer may replace it between two, and pyarrow opens it twice
+    except OSError as error:
+        raise StoreDamagedError(
+            f"{path} cannot be read, the store has no samples without it: {error.strerror or error}"
+        ) from error
+    return parse_table(content, str(path))
+
+
+def parse_table(content: bytes, where: str) -> pa.Table:
+    """The table that the bytes of a samples.parquet hold; `where` they are, for messages.
+
+    Raises
+    ------
+    StoreDamagedError
+        They are cut, differ from their checksums, or have other columns than format 1.
+    """
+    return _read(pa.BufferReader(content), where)
+
+
+def _read(source: Path | pa.BufferReader, where: str) -> pa.Table:
+    try:
+        table = pq.read_table(source, page_checksum_verification=True, memory_map=False, partitioning=None)
     except (OSError, pa.ArrowException) as error:
-        raise StoreDamagedError(f"{path} cannot be read, the store has no samples without it: {error}") from error
-    if not table.schema.equals(SCHEMA):
-        raise StoreDamagedError(f"{path} has other columns than format 1 of a store: {table.schema.names}")
+        raise StoreDamagedError(f"{where} cannot be read, the store has no samples without it: {error}") from error
+    if not table.schema.equals(_schema(name for name in LATER if name in table.column_names)):
+        raise StoreDamagedError(f"{where} has other columns than format 1 of a store: {table.schema.names}")
     return table
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """The bytes of a samples.parquet."""
+    stream = io.BytesIO()
+    pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
+    return stream.getvalue()
 
 
 def sync(path: Path) -> None:

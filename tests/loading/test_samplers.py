@@ -160,4 +160,7 @@ def test_purposes_are_pinned():
         "VOXEL": 4,
         "START": 5,
         "TRANSFORM": 6,
+        "WEIGHT": 7,
+        "CLASS_TURN": 8,
+        "CLASS_VOLUME": 9,
     }

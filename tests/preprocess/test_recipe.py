@@ -223,7 +223,7 @@ def test_the_schema_knows_every_key():
     schema = Recipe.json_schema()
     assert set(schema["properties"]) == set(yaml.safe_load(TEXT)) | {
         "description", "several", "on_missing_class", "label", "orientation", "mask_interpolation", "store",
-        "antialias", "steps",
+        "antialias", "steps", "targets",
     }  # fmt: skip
     assert schema["additionalProperties"] is False
     json.dumps(schema)

@@ -107,6 +107,22 @@ def test_every_column_has_a_home():
     """What the compiler gives, and what the writer adds, are disjoint and make up the schema."""
     added = {"sample_id", "recipe_hash", "shape", "spacing_mm", "class_voxels", "arrays"}
     added |= {"foreground_hash", "stored_hash", "stored_bytes"}
-    assert added | set(table.GIVEN) == set(SCHEMA.names)
+    assert added | set(table.GIVEN) == set(SCHEMA.names) | set(table.LATER)
     assert not added & set(table.GIVEN)
-    assert len(list(itertools.chain(added, table.GIVEN))) == len(SCHEMA.names)
+    assert len(list(itertools.chain(added, table.GIVEN))) == len(SCHEMA.names) + len(table.LATER)
+
+
+def test_a_later_column_is_there_where_it_is_used_and_its_bytes_do_not_depend_on_batches(tmp_path):
+    targets = [{"name": "age", "value": 61.5, "is_whole": False}]
+    rows = [row(f"s{k}", targets=targets if k != 1 else None) for k in range(4)]
+    contents = set()
+    for batches in ([rows], [[rows[1]], [rows[0], rows[2], rows[3]]], [[one] for one in rows[::-1]]):
+        write_table(tmp_path, build_table([]))
+        assert pq.read_schema(tmp_path / "samples.parquet") == SCHEMA
+        for batch in batches:
+            write_table(tmp_path, merge_tables(read_table(tmp_path), build_table(batch)))
+        contents.add((tmp_path / "samples.parquet").read_bytes())
+    assert len(contents) == 1
+    read = read_table(tmp_path)
+    assert read.schema.names == [*SCHEMA.names, "targets"]
+    assert read.column("targets").to_pylist() == [targets, None, targets, targets]
