@@ -21,13 +21,14 @@ from ..findings import Finding
 from ..kernels._jit import kernel
 from .elements import read_dataset
 from .frames import Frame
-from .gdcm_pixels import decode_by_gdcm, is_for_gdcm
+from .gdcm_pixels import decode_by_gdcm, is_for_gdcm, load_gdcm
 from .header import ImageHeader
 from .pixels import INT16, NATIVE, Rescale, decode_frames, stored_dtype
 from .processes import HAS_FORK, all_in_processes, shared_empty
 
 SMALL_BYTES = 4 << 20  # of pixels: below it threads cost more than they bring
 _ALIGNMENT = 64  # bytes
+_READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # the flag is Windows'
 _BATCHES = 8  # per thread: few enough to cost nothing, enough that threads end together
 
 Planes = list[tuple[Frame, NDArray[Any]]]
@@ -72,6 +73,8 @@ def read_values(
     jobs = 1 if prod(shape) * kind.itemsize <= SMALL_BYTES else jobs or cpu_count()
     is_compressed = any(frame.header.transfer_syntax not in NATIVE for frame in frames)
     in_processes = jobs > 1 and is_compressed and HAS_FORK
+    if any(is_for_gdcm(frame.header, frame.rescale) for frame in frames):
+        load_gdcm()
     volume = shared_empty(shape, kind) if in_processes else _aligned_empty(shape, kind)
     instances: dict[int, Planes] = defaultdict(list)
     for frame, out in zip(frames, volume, strict=True):
@@ -120,8 +123,11 @@ def _fill_instance(planes: Planes, factor: float) -> bool:
         _check_shape(header, stored)
         return all(_convert(_tile(frame, stored[frame.number]), frame, 0, factor, out) for frame, out in planes)
     unused = 8 * dtype.itemsize - header.values.get("BitsStored", 8 * dtype.itemsize)
-    with header.path.open("rb", buffering=0) as file:
-        return all(_fill_native(file.fileno(), dtype, unused, frame, factor, out) for frame, out in planes)
+    descriptor = os.open(header.path, _READ_ONLY)
+    try:
+        return all(_fill_native(descriptor, dtype, unused, frame, factor, out) for frame, out in planes)
+    finally:
+        os.close(descriptor)
 
 
 def _decoded(header: ImageHeader, rescale: Rescale) -> NDArray[Any]:
@@ -215,10 +221,13 @@ def _convert(stored: NDArray[Any], frame: Frame, unused: int, factor: float, out
         if not np.shares_memory(stored, out):
             out[...] = stored
         return True
-    slope, intercept = rescale.slope, rescale.intercept
-    if not abs(slope) <= _WIDEST or not abs(intercept) <= _WIDEST:
+    if not abs(rescale.slope) <= _WIDEST or not abs(rescale.intercept) <= _WIDEST:
         return False
-    return bool(_to_whole(stored, max(unused, 0), int(slope), int(intercept), out))
+    if unused > 0:
+        _drop_unused(stored, unused)
+    if not np.may_share_memory(stored, out):
+        np.copyto(out, stored, casting="unsafe")  # modulo 2^16, as the arithmetic that follows
+    return bool(_to_whole(stored, int(rescale.slope), int(rescale.intercept), out))
 
 
 _WIDEST = 2.0**30  # a slope or intercept beyond it leaves int16 with any stored value but 0; 64 bits never overflow
@@ -244,20 +253,27 @@ def _to_float(stored: NDArray[Any], unused: int, slope: float, intercept: float,
 
 
 @kernel
-def _to_whole(stored: NDArray[Any], unused: int, slope: int, intercept: int, out: NDArray[np.int16]) -> bool:
-    """Rescale whole numbers to int16; False, with nothing written, where one does not fit."""
+def _to_whole(stored: NDArray[Any], slope: int, intercept: int, out: NDArray[np.int16]) -> bool:
+    """Rescale the whole numbers of `stored`, which are in `out` modulo 2^16; False where one does not fit.
+
+    Arithmetic modulo 2^16 is exact where the result fits. Each loop uses one array and its own narrow type: with two
+    arrays that may be the same memory, or with 64 bits, it is not vectorised and takes eight times as long.
+    """
     source, target = stored.reshape(-1), out.reshape(-1)
-    if unused > 0:
-        _drop_unused(stored, unused)
-    low, high = np.int64(source[0]), np.int64(source[0])
+    lowest, highest = source[0], source[0]
     for k in range(source.size):
-        low, high = min(low, np.int64(source[k])), max(high, np.int64(source[k]))
-    first, last = low * slope + intercept, high * slope + intercept
+        lowest, highest = min(lowest, source[k]), max(highest, source[k])
+    first, last = np.int64(lowest) * slope + intercept, np.int64(highest) * slope + intercept
     if min(first, last) < INT16_MIN or max(first, last) > INT16_MAX:
         return False
-    for k in range(source.size):
-        target[k] = np.int64(source[k]) * slope + intercept
+    _scale(target, np.int16(slope), np.int16(intercept))
     return True
+
+
+@kernel
+def _scale(target: NDArray[np.int16], slope: np.int16, intercept: np.int16) -> None:
+    for k in range(target.size):
+        target[k] = target[k] * slope + intercept
 
 
 INT16_MIN, INT16_MAX = int(INT16.min), int(INT16.max)

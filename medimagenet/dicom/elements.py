@@ -160,7 +160,7 @@ def read_elements(path: Path, *, header_only: bool = False, sequences: NDArray[n
         The file cannot be opened, or is not DICOM.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             data = file.read(HEADER_BYTES) if header_only else file.read()
             elements, reached = _walk_bytes(path, data, sequences)
             if elements is None and reached == _CUT and header_only:
@@ -196,14 +196,21 @@ def _walk_bytes(path: Path, data: bytes, sequences: NDArray[np.int64]) -> tuple[
     array = np.frombuffer(data, dtype=np.uint8)
     rows = np.empty((len(data) // 8 + 1, 4), dtype=np.int64)
     count, start, reached = _walk(array, PREAMBLE, True, 2, sequences, rows)
-    meta = Elements(path, data, rows[:count].copy(), "", True)
-    syntax = meta.text(meta.fields().get(TRANSFER_SYNTAX))
+    syntax = _syntax_in(data, rows[:count])
     if reached != _DONE or syntax is None or syntax in (DEFLATED, BIG_ENDIAN):
         return None, reached if reached == _CUT else _ODD
     count, _, reached = _walk(array, start, syntax != IMPLICIT_LITTLE, 0xFFFF, sequences, rows)
     if reached != _DONE:
         return None, reached
     return Elements(path, data, rows[:count].copy(), syntax, True), reached
+
+
+def _syntax_in(data: bytes, meta: NDArray[np.int64]) -> str | None:
+    """The transfer syntax that the rows of the file meta information name."""
+    for tag, offset, length, _ in reversed(meta.tolist()):
+        if tag == TRANSFER_SYNTAX:
+            return data[offset : offset + length].decode("latin-1").strip(" \0") or None
+    return None
 
 
 def _through_pydicom(path: Path, sequences: NDArray[np.int64]) -> Elements:

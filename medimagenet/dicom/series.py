@@ -182,7 +182,8 @@ def _image_headers(files: Path | Sequence[Path]) -> list[ImageHeader]:
     if not files:
         raise DicomError("no files given: a series has at least one")
     known: Known = {}
-    return [_image_header(Path(file), known) for file in files]
+    paths = (file if isinstance(file, Path) else Path(file) for file in files)  # a Path of a Path is parsed again
+    return [_image_header(path, known) for path in paths]
 
 
 def _named_files(dicomdir: Path) -> list[Path]:
