@@ -4,9 +4,12 @@ A pattern is a regular expression that must match the whole name, letter case an
 "GTV" but not "GTV_Mass", ``gtv.*`` takes both. Patterns of a class are tried in their order.
 
 ``tg263:NAME`` takes every spelling of a structure of the AAPM's vocabulary (Mayo et al., TG-263, 2018):
-``tg263:Lung_L`` takes "Lung_L", "LT LUNG", "Lung-Left", "LungLeft". The spellings known are in ``tg263.csv``: the
-standard's names of the common structures, with synonyms. Left and right are read from l, lt, left, r, rt, right; a name
-that has more words than a spelling, such as "Heart PRV" or "Lung_L-GTV", is another structure and is not taken.
+``tg263:Lung_L`` takes "Lung_L", "LT LUNG", "Lung-Left", "LungLeft". The spellings known are in ``tg263.csv``: names
+of the common structures, each as the AAPM's nomenclature worksheet of 2017-08-15 has it (names alone: its descriptions
+and codes are the AAPM's), with our synonyms. Its column ``both`` is empty where a structure has no sides; else it is
+the worksheet's name of both sides together or of one that is not told, "-" where the worksheet has none. Left and right
+are read from l, lt, left, r, rt, right; a name that has more words than a spelling, such as "Heart PRV" or
+"Lung_L-GTV", is another structure and is not taken.
 """
 
 import csv
@@ -29,6 +32,7 @@ _SIDES = {
     **dict.fromkeys(("r", "rt", "rgt", "right", "re", "rechts"), "R"),
     **dict.fromkeys(("both", "bilat", "bilateral", "total", "combined"), "both"),
 }
+_NO_NAME = "-"
 _JOINED_SIDES = ("left", "right", "lt", "rt", "l", "r")  # as the end or begin of a word, longest first
 _TARGET = re.compile(r"(i?gtv|i?ctv|itv|ptv)([pn]?)[a-z]?")
 
@@ -160,8 +164,11 @@ def _spellings() -> dict[str, str]:
                 found.setdefault(key, structure)
                 continue
             found |= {f"{key} {side}": f"{structure}_{side}" for side in "LR"}
-            found |= {f"{key} both": both, f"{key}s": both}
-        if both:
+            if both == structure:
+                found |= {key: both, f"{key} both": both}
+            elif both != _NO_NAME:
+                found |= {f"{key} both": both, f"{key}s": both}
+        if both and both != _NO_NAME:
             found["".join(_words(both))] = both
     return found
 

@@ -88,6 +88,12 @@ def test_first_is_the_first_of_merge(given_names):
         ("small_bowel", "Bowel_Small"),
         ("Optic Nerve L", "OpticNrv_L"),
         ("Left femoral head", "Femur_Head_L"),
+        ("Femoral heads", None),  # the worksheet has no name for both
+        ("Optic nerves", "OpticNrv"),
+        ("Nasal Cavity", "Cavity_Nasal"),
+        ("left maxillary sinus", "Sinus_Maxilry_L"),
+        ("BODY", "Body"),
+        ("Ventricles", None),  # of the heart in the worksheet, of the brain for many
         ("Rückenmark", None),
         ("GTV-1", "GTV"),
         ("GTVp", "GTVp"),
@@ -116,6 +122,41 @@ def test_the_vocabulary_knows_its_own_names_and_keeps_to_the_standards_form():
         assert tg263_name(name) == name
         assert re.fullmatch(r"[A-Z][A-Za-z]*(_[A-Z][A-Za-z]*)*", name)
         assert len(name) <= 16  # as TG-263 demands, for planning systems that hold no more
+
+
+# The AAPM's nomenclature worksheet of 2017-08-15, "TG263-Primary Name", of the structures that the vocabulary has.
+# "/LR" stands for the two names that end in _L and _R; "=" before it: the name without a side is there too.
+WORKSHEET = """
+A_Aorta A_Aorta_Asc A_Brachiocephls A_Carotid=/LR A_Celiac A_Coronary=/LR A_LAD A_Pulmonary A_Subclavian=/LR
+A_Vertebral=/LR Acetabulum/LR Acetabulums Anus Appendix Arytenoid=/LR Atrium=/LR Bag_Bowel BileDuct_Common Bladder Body
+Bolus Bone_Hyoid Bone_Mandible Bone_Pelvic=/LR BoneMarrow Bowel Bowel_Large Bowel_Small BrachialPlex/LR BrachialPlexs
+Brain Brainstem Brainstem_Core Breast/LR Breasts Bronchus=/LR Bronchus_Main=/LR Canal_Anal Carina Cartlg_Thyroid
+CaudaEquina Cavity_Nasal Cavity_Oral Cecum Cerebellum Cerebrum=/LR Cervix Chestwall=/LR Clavicle/LR CN_VIII=/LR
+Cochlea=/LR Colon Colon_Sigmoid Cornea=/LR CribriformPlate Cricoid Cricopharyngeus CTV Diaphragm Duodenum
+Ear_External/LR Ear_Externals Ear_Internal/LR Ear_Internals Ear_Middle=/LR Esophagus External Eye/LR Eyes Femur/LR
+Femur_Head/LR Femur_Neck/LR Femur_Shaft/LR Femurs Gallbladder Genitals Glnd_Adrenal/LR Glnd_Lacrimal=/LR
+Glnd_Subling/LR Glnd_Sublings Glnd_Submand/LR Glnd_Submands Glnd_Thymus Glnd_Thyroid Glottis GreatVes GTV Hardpalate
+Heart Hemisphere/LR Hemispheres Hippocampi Hippocampus/LR Humerus/LR Hypothalmus Ileum ITV Jejunum Joint_TM=/LR
+Kidney/LR Kidneys Larynx Larynx_SG Lens=/LR Lips Liver LN=/LR Lobe_Frontal=/LR Lobe_Occipital=/LR Lobe_Parietal=/LR
+Lobe_Temporal=/LR Lung/LR Lung_LLL Lung_LUL Lung_RLL Lung_RML Lung_RUL Lungs Maxilla=/LR Mediastinum Musc_Constrict
+Musc_Constrict_I Musc_Constrict_M Musc_Constrict_S Musc_Masseter=/LR Nasopharynx Nose OpticChiasm OpticNrv=/LR Orbit/LR
+Oropharynx Ovaries Ovary/LR Palate_Soft Pancreas Parotid/LR Parotids PenileBulb Penis Pericardium Perineum Peritoneum
+Pharynx Pituitary Pons Prostate ProstateBed PTV PubicSymphys=/LR Rectum Retina/LR Retinas Rib SacralPlex Sacrum Scalp
+Scapula/LR Scar Scrotum SeminalVes Sinus_Ethmoid Sinus_Frontal=/LR Sinus_Maxilry=/LR Sinus_Sphenoid=/LR Skin Skull
+Spc_Bowel Sphincter_Anal SpinalCanal SpinalCord Spleen Stomach Testis=/LR ThecalSac Tongue Tongue_Base=/LR
+Tongue_Oral=/LR Tonsil Trachea Ureter/LR Ureters Urethra Uterus V_Azygos V_Jugular V_Jugular_Ext/LR V_Jugular_Int/LR
+V_Portal V_Pulmonary V_Subclavian/LR V_Subclavians V_Venacava_I V_Venacava_S Vagina Valve_Aortic Valve_Mitral
+Valve_Pulmonic Valve_Tricuspid VB Ventricle=/LR VocalCord/LR VocalCords Vulva
+"""
+
+
+def test_every_name_is_one_of_the_worksheet():
+    names = set()
+    for word in WORKSHEET.split():
+        name, sides = word.partition("/")[::2]
+        names |= {f"{name.rstrip('=')}_{side}" for side in sides}
+        names |= {name.rstrip("=")} if not sides or name.endswith("=") else set()
+    assert set(tg263_names()) - {"IGTV", "ICTV"} == names  # those two are in the report, not in the worksheet
 
 
 def test_structures_of_the_vocabulary_as_patterns():
