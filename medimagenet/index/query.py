@@ -4,6 +4,7 @@ A value that the index does not know is answered with the closest that it knows,
 """
 
 import difflib
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict
@@ -135,6 +136,7 @@ def _closest(value: str, known: Iterable[str]) -> str:
     return f": known are {', '.join(shown[:12])}{f' and {len(shown) - 12} others' if len(shown) > 12 else ''}"
 
 
+@functools.lru_cache(maxsize=4096)  # all known values are compared with what is asked
 def _plain(text: str) -> str:
     return re.sub(r"[-_\s]+", "_", text.strip().casefold())
 

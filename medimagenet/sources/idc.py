@@ -7,6 +7,7 @@ file in the user's cache: see `idc_layout`. Nothing here uses the network.
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ import duckdb
 
 from .._places import CACHE_VARIABLE
 from ..errors import SourceError
-from .idc_layout import CONFIG, LAYOUT, VOCABULARY, lay
+from .idc_layout import CONFIG, LAYOUT, NAME, VOCABULARY, lay
 from .idc_versions import (
     DISTRIBUTION,
     IdcVersion,
@@ -39,34 +40,18 @@ __all__ = [
     "series_query",
 ]
 
-NAME = "idc"
-"""Value of the column `source`."""
+_DATABASE = re.compile(
+    r"idc-(?P<version>\d+(?:\.\d+){2})(?P<tables>-[0-9a-f]{10})?-layout(?P<layout>\d+)-duckdb.+\.duckdb"
+)
 
 
 def series_query(database: str, *, text_key: bool = False) -> str:
     """SQL of the public series with the columns of `SeriesRecord`, in their order, from an attached database.
 
-    With `text_key` a last column of this name finds the words of the series in the table ``texts``; no index has it.
+    A condition may follow it. With `text_key` a last column of this name finds the words of the series in the table
+    ``texts``; no index has it.
     """
-    unknown = {
-        "SOPInstanceUID": "VARCHAR",
-        "FrameOfReferenceUID": "VARCHAR",
-        "referenced_instances": "VARCHAR[]",
-        "file_format": "VARCHAR",
-        "agreement": "VARCHAR",
-        "citation": "VARCHAR",
-    }
-    nulls = {name: f"CAST(NULL AS {kind}) AS {name}" for name, kind in unknown.items()}
-    return f"""SELECT
-        SeriesInstanceUID || ':' || crdc_series_uuid AS key, '{NAME}' AS source, collection_id, PatientID, PatientSex,
-        PatientAge, StudyInstanceUID, StudyDate, StudyDescription, SeriesInstanceUID, SeriesNumber, SeriesDate,
-        SeriesDescription, Modality, SOPClassUID, {nulls["SOPInstanceUID"]}, BodyPartExamined, Manufacturer,
-        ManufacturerModelName, TransferSyntaxUID, {nulls["FrameOfReferenceUID"]}, SliceThickness, uri,
-        CAST([] AS VARCHAR[]) AS files, n_instances, size_bytes, crdc_series_uuid AS content_hash, license, doi,
-        referenced_series, {nulls["referenced_instances"]}, roi_names, shape, spacing_mm, orientation, findings,
-        analysis_result_id, crdc_series_uuid, {nulls["file_format"]}, CAST([] AS VARCHAR[]) AS checksums,
-        {nulls["agreement"]}, {nulls["citation"]}{", text_key" if text_key else ""}
-    FROM {database}.series"""
+    return f"SELECT *{'' if text_key else ' EXCLUDE (text_key)'} FROM {database}.series"
 
 
 def database_path(version: IdcVersion | None = None) -> Path:
@@ -82,7 +67,7 @@ def database_path(version: IdcVersion | None = None) -> Path:
 
 
 def public_database(progress: Callable[[int, int], None] | None = None) -> Path:
-    """The public index as a DuckDB file, made at first use: some five seconds and 200 MB.
+    """The public index as a DuckDB file, made at first use: some seven seconds and 200 MB.
 
     Parameters
     ----------
@@ -96,7 +81,28 @@ def public_database(progress: Callable[[int, int], None] | None = None) -> Path:
     """
     version = current_version()
     path = database_path(version)
-    return path if path.is_file() else build_database(path, progress, version)
+    if not path.is_file():
+        build_database(path, progress, version)
+        _remove_superseded(path)
+    return path
+
+
+def _remove_superseded(path: Path) -> None:
+    """Remove databases that nothing opens any more: of older layouts, or of this version with other tables.
+
+    A process that has one open keeps what it reads until it ends; Windows refuses, and the next one tries again. One of
+    the same layout for another version of IDC or of DuckDB stays: another environment may use it. An old program that
+    is still in use lays its own again.
+    """
+    kept = _DATABASE.fullmatch(path.name)
+    for other in path.parent.glob("idc-*.duckdb"):
+        found = _DATABASE.fullmatch(other.name)
+        if kept is None or found is None or int(found["layout"]) > LAYOUT:
+            continue
+        is_other = found["version"] == kept["version"] and found["tables"] != kept["tables"]
+        if int(found["layout"]) < LAYOUT or is_other:
+            with contextlib.suppress(OSError):
+                other.unlink()
 
 
 def build_database(

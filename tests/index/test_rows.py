@@ -36,6 +36,36 @@ def test_conditions_make_series_and_not_whole(table):
     assert rows.fetch("SELECT count(*) FROM whole", ["false"]) == [(2,)]
 
 
+@pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("SELECT count(*) FROM series", "n"),
+        ('  select count(*) from "index"', "n"),
+        ("SELECT count(*) FROM series AS a JOIN series AS b USING (key)", "n"),
+        ("SELECT count(*) FROM (SELECT * FROM series UNION ALL SELECT * FROM series)", "2n"),
+        ("WITH a AS (SELECT * FROM series) SELECT count(*) FROM a", "n"),
+        ("FROM series SELECT count(*)", "n"),
+        ("SELECT 1; SELECT count(*) FROM series", "n"),
+        ("-- SELECT\nSELECT count(*) FROM series", "n"),
+        ("SELECT count(*) FROM whole", "all"),
+    ],
+)
+def test_public_series_meet_the_conditions_in_every_form_of_query(small_public, query, answer):
+    rows = Rows(public=small_public)
+    series = sorted(rows.table("SELECT SeriesInstanceUID FROM whole").column(0).to_pylist())
+    expected = {"n": 37, "2n": 74, "all": 100}[answer]
+    assert rows.fetch(query, [f"SeriesInstanceUID < '{series[37]}'", "source = 'idc'", "key LIKE '%:%'"]) == [
+        (expected,)
+    ]
+
+
+def test_the_error_of_a_query_shows_that_query_alone(small_public):
+    with pytest.raises(duckdb.Error) as raised:
+        Rows(public=small_public).fetch("SELECT Modalty FROM series", ["Modality = 'CT'"])
+    assert "WITH" not in str(raised.value)
+    assert '"Modality"' in str(raised.value)
+
+
 def test_both_are_one_table(table, small_public):
     rows = Rows([table, table], small_public)
     assert rows.fetch("SELECT source, count(*) FROM series GROUP BY 1 ORDER BY 1") == [("folder", 4), ("idc", 100)]

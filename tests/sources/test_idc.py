@@ -61,9 +61,9 @@ def test_every_row_says_what_the_file_says(small, raw):
         assert row["roi_names"] is row["referenced_series"] is row["SliceThickness"] is None
 
 
-def test_modalities_and_in_them_collections_lie_together(small):
+def test_collections_and_in_them_modalities_lie_together(small):
     table = rows_of(idc.public_database())
-    places = list(zip(table.column("Modality").to_pylist(), table.column("collection_id").to_pylist(), strict=True))
+    places = list(zip(table.column("collection_id").to_pylist(), table.column("Modality").to_pylist(), strict=True))
     assert places == sorted(places)
 
 
@@ -77,7 +77,7 @@ def test_vocabulary_counts_what_is_there(small, raw):
 def test_it_is_made_once_and_progress_is_told(small):
     steps = []
     path = idc.public_database(lambda done, total: steps.append((done, total)))
-    assert steps == [(k, 8) for k in range(9)]
+    assert steps == [(k, 9) for k in range(10)]
     before = path.stat().st_mtime_ns
     assert idc.public_database(lambda done, total: steps.append("again")) == path
     assert path.stat().st_mtime_ns == before
@@ -89,6 +89,39 @@ def test_its_name_has_the_versions(small):
     name = idc.database_path().name
     assert importlib.metadata.version("idc-index-data") in name
     assert duckdb.__version__ in name
+
+
+def test_older_layouts_are_removed_when_a_newer_one_is_laid(small):
+    path = idc.database_path()
+    path.parent.mkdir(parents=True)
+    layout = f"layout{idc.LAYOUT}"
+    superseded = [path.name.replace(layout, name) for name in ("layout1", f"layout{idc.LAYOUT - 1}")]
+    superseded += [path.name.replace(f"-{layout}", f"-0123456789-{layout}"), "idc-1.2.3-layout2-duckdb1.2.0.duckdb"]
+    others = [path.name.replace(layout, f"layout{idc.LAYOUT + 1}"), f"idc-1.2.3-{layout}-duckdb1.2.0.duckdb"]
+    others += [f"{path.stem}-mine.parquet", "idc-thesis.duckdb", path.name.replace(duckdb.__version__, "1.2.0")]
+    for name in (*superseded, *others):
+        (path.parent / name).write_bytes(b"")
+    assert idc.public_database() == path
+    assert {item.name for item in path.parent.iterdir()} == {path.name, *others}
+
+
+def test_a_removed_database_answers_whoever_has_it_open(small, raw):
+    path = idc.public_database()
+    older = path.with_name(path.name.replace(f"layout{idc.LAYOUT}", "layout1"))
+    path.rename(older)
+    with duckdb.connect(str(older), read_only=True) as reader:
+        idc.public_database()
+        assert not older.exists()
+        assert reader.execute("SELECT count(*), count(DISTINCT key) FROM series").fetchall() == [(len(raw),) * 2]
+
+
+def test_what_cannot_be_removed_stays(small, monkeypatch):
+    path = idc.public_database()
+    older = path.with_name(path.name.replace(f"layout{idc.LAYOUT}", "layout1"))
+    path.rename(older)
+    monkeypatch.setattr("pathlib.Path.unlink", lambda *_, **__: (_ for _ in ()).throw(PermissionError("in use")))
+    assert idc.public_database() == path
+    assert older.is_file()
 
 
 def test_a_file_that_is_cut_leaves_what_was_there(small):
