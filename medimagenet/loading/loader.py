@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..store import Store, Targets
 from .buffers import BatchBuffer, BatchRing
@@ -29,7 +30,9 @@ MAX_WORKERS = 8
 """Threads by default at most; two already outrun a training step on most machines."""
 
 Batch = dict[str, Any]
-_Pending = tuple[BatchBuffer, list[Future[Patch]]]
+_Filled = tuple[Patch, NDArray[np.float64]]
+"""A patch and its affine: made in the thread, while the loop computes."""
+_Pending = tuple[BatchBuffer, list[Future[_Filled]]]
 
 
 class PatchLoader:
@@ -210,11 +213,11 @@ class PatchLoader:
                     pending.append(self._begin(epoch, ahead))
                     ahead += 1
                 buffer, futures = pending[0]
-                patches = [future.result() for future in futures]
+                filled = [future.result() for future in futures]
                 pending.popleft()
                 is_last = batch + 1 == len(self)
                 self._epoch, self._batch = (epoch + 1, 0) if is_last else (epoch, batch + 1)
-                yield self._finished(buffer, patches)
+                yield self._finished(buffer, filled)
                 self._release(buffer)
         finally:
             self._abandon(pending)
@@ -229,27 +232,28 @@ class PatchLoader:
             self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="medimagenet-loader")
         return buffer, [self._threads.submit(self._fill, buffer, place, draw) for place, draw in enumerate(draws)]
 
-    def _fill(self, buffer: BatchBuffer, place: int, draw: Draw) -> Patch:
+    def _fill(self, buffer: BatchBuffer, place: int, draw: Draw) -> _Filled:
         """Read one patch into its place; what goes wrong tells which patch it was."""
         patch = None
         try:
             patch = self._source.locate(draw)
             for name, array in buffer.arrays.items():
                 self._source.read(patch, name, array[place])
+            return patch, patch.affine
         except Exception as error:
             where = f"patch {draw.number} of epoch {draw.epoch}"
             if patch is not None:
                 where += f", sample {patch.sample.sample_id}, from {patch.start} (x, y, z)"
             error.add_note(f"while loading {where}")
             raise
-        return patch
 
-    def _finished(self, buffer: BatchBuffer, patches: Sequence[Patch]) -> Batch:
+    def _finished(self, buffer: BatchBuffer, filled: Sequence[_Filled]) -> Batch:
+        patches = [patch for patch, _ in filled]
         batch: Batch = dict(buffer.hand_out(len(patches)))
         if self._device is not None:
             batch = {name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()}
-        batch["affine"] = torch.stack([torch.from_numpy(patch.affine) for patch in patches])
-        batch["patch_start"] = torch.tensor([patch.start for patch in patches], dtype=torch.int64)
+        batch["affine"] = torch.from_numpy(np.stack([affine for _, affine in filled]))
+        batch["patch_start"] = torch.from_numpy(np.array([patch.start for patch in patches], dtype=np.int64))
         targets = [patch.sample.target for patch in patches if patch.sample.target is not None]
         if targets:
             batch["target"] = torch.from_numpy(np.stack(targets))
@@ -281,7 +285,7 @@ def usable_cores() -> int:
     return min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
-def _done(patch: Patch) -> Future[Patch]:
-    future: Future[Patch] = Future()
-    future.set_result(patch)
+def _done(filled: _Filled) -> Future[_Filled]:
+    future: Future[_Filled] = Future()
+    future.set_result(filled)
     return future

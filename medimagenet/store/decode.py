@@ -44,6 +44,7 @@ _unshuffle = c_function("int32", "int32", "int32", "intp", "intp")
 _join_bits = bit_transpose()
 
 _HEADER = 16
+_WORD = 16
 _SHUFFLED, _MEMCPYED, _BITSHUFFLED, _UNSPLIT, _LZ4_FORMAT = 0x1, 0x2, 0x4, 0x10, 0x20
 
 
@@ -99,45 +100,55 @@ def read_box(
     z, x = (start[1] // chunk[1], (stop[1] - 1) // chunk[1] + 1), (start[3] // chunk[3], (stop[3] - 1) // chunk[3] + 1)
     shape = (chunk[0], (z[1] - z[0]) * chunk[1], chunk[2] + SPARE_ROWS, (x[1] - x[0]) * chunk[3])
     layer = memory[: shape[0] * shape[1] * shape[2] * shape[3]].reshape(shape)
-    lows = start[1] - z[0] * chunk[1], start[3] - x[0] * chunk[3]
-    offsets = _offsets(chunk[3], layer)
+    offsets, whole = _offsets(chunk[3], layer), (z[0], z[1], x[0], x[1])
     for c in range(start[0] // chunk[0], (stop[0] - 1) // chunk[0] + 1):
         c0, c1 = max(start[0] - c * chunk[0], 0), min(stop[0] - c * chunk[0], chunk[0])
         for y in range(start[2] // chunk[2], (stop[2] - 1) // chunk[2] + 1):
             y0, y1 = max(start[2] - y * chunk[2], 0), min(stop[2] - y * chunk[2], chunk[2])
-            is_empty = True
-            for k in range(z[0], z[1]):
-                number = ((c * counts[1] + k) * counts[2] + y) * counts[3] + x[0]
-                low, high = max(start[1] - k * chunk[1], 0), min(stop[1] - k * chunk[1], chunk[1])
-                rows = (c0 * chunk[1] + low) * chunk[2] + y0, ((c1 - 1) * chunk[1] + high - 1) * chunk[2] + y1, y0, y1
-                part = layer[:, (k - z[0]) * chunk[1] : (k - z[0] + 1) * chunk[1]]
-                span = index[number : number + x[1] - x[0]]
-                if is_empty and not _has_chunks(span):
-                    continue
-                if is_empty:
-                    layer[:, : (k - z[0]) * chunk[1]] = fill[0]
-                    is_empty = False
-                result, place = _read_row(
-                    descriptor, span, codec, chunk, rows, part, fill, offsets, encoded, decoded, functions
-                )
-                if result != OK:
-                    return result, number + place
             goal = target[
                 c * chunk[0] + c0 - start[0] : c * chunk[0] + c1 - start[0],
                 :,
                 y * chunk[2] + y0 - start[2] : y * chunk[2] + y1 - start[2],
             ]
-            if is_empty:
+            first = (c * counts[1] * counts[2] + y) * counts[3]
+            inner = _present(index[first:], counts[2] * counts[3], z, x)
+            if inner[0] < inner[1] and goal.itemsize != 1:
+                inner = whole
+            elif inner != whole:  # most of a label is background, and bytes are quickly filled
                 _spread(fill, goal, is_scaled, constants)
-            else:
-                move(layer, (c0, lows[0], y0, lows[1]), goal, is_scaled, constants)
+            if inner[0] == inner[1]:
+                continue
+            for k in range(inner[0], inner[1]):
+                low, high = max(start[1] - k * chunk[1], 0), min(stop[1] - k * chunk[1], chunk[1])
+                rows = (c0 * chunk[1] + low) * chunk[2] + y0, ((c1 - 1) * chunk[1] + high - 1) * chunk[2] + y1, y0, y1
+                part = layer[:, (k - z[0]) * chunk[1] : (k - z[0] + 1) * chunk[1], :, (inner[2] - x[0]) * chunk[3] :]
+                number = first + k * counts[2] * counts[3] + inner[2]
+                span = index[number : number + inner[3] - inner[2]]
+                result, place = _read_row(
+                    descriptor, span, codec, chunk, rows, part, fill, offsets, encoded, decoded, functions
+                )
+                if result != OK:
+                    return result, number + place
+            z0, z1 = max(inner[0] * chunk[1], start[1]), min(inner[1] * chunk[1], stop[1])
+            x0, x1 = max(inner[2] * chunk[3], start[3]), min(inner[3] * chunk[3], stop[3])
+            corner = c0, z0 - z[0] * chunk[1], y0, x0 - x[0] * chunk[3]
+            goal = goal[:, z0 - start[1] : z1 - start[1], :, x0 - start[3] : x1 - start[3]]
+            move(layer, corner, goal, is_scaled, constants)
     return OK, 0
 
 
 @kernel
-def _has_chunks(span: NDArray[np.int64]) -> bool:
-    """Whether a chunk of a row is there."""
-    return bool((span[:, 0] >= 0).any())
+def _present(index: NDArray[np.int64], step: int, z: tuple[int, int], x: tuple[int, int]) -> Quad:
+    """First and one past the last chunk that is there along z, and along x, of a layer; equal where none is.
+
+    `index` begins with the layer's first chunk; a step along z is `step` chunks.
+    """
+    z0, z1, x0, x1 = z[1], z[0], x[1], x[0]
+    for k in range(z[0], z[1]):
+        for i in range(x[0], x[1]):
+            if index[k * step + i, 0] >= 0:
+                z0, z1, x0, x1 = min(z0, k), max(z1, k + 1), min(x0, i), max(x1, i + 1)
+    return (z0, z1, x0, x1) if z0 < z1 else (z[0], z[0], x[0], x[0])
 
 
 @kernel
@@ -148,10 +159,14 @@ def _spread(
     move(voxel.reshape((1, 1, 1, 1)), (0, 0, 0, 0), goal[:1, :1, :1, :1], is_scaled, constants)
     value = goal[0, 0, 0, 0]
     z, y, x = abs(goal.strides[1]), abs(goal.strides[2]), abs(goal.strides[3])
+    axis = 3 if x <= z and x <= y else 1 if z <= y else 2
+    if goal.itemsize == 1 and abs(goal.strides[axis]) == 1 and goal.shape[axis] >= _WORD:
+        _spread_bytes(value, goal, axis)
+        return
     for c in range(goal.shape[0]):
-        if x <= z and x <= y:
+        if axis == 3:
             goal[c] = value
-        elif z <= y:
+        elif axis == 1:
             for column in range(goal.shape[3]):
                 for row in range(goal.shape[2]):
                     goal[c, :, row, column] = value
@@ -159,6 +174,24 @@ def _spread(
             for column in range(goal.shape[3]):
                 for plane in range(goal.shape[1]):
                     goal[c, plane, :, column] = value
+
+
+@kernel
+def _spread_bytes(value: int, goal: NDArray[np.generic], axis: int) -> None:
+    """Fill lines of bytes that are next to one another along an axis, sixteen at a time."""
+    words = np.empty(_WORD, dtype=np.uint8)
+    words[:] = value
+    word = address_of(words)
+    outer, inner = (1, 2) if axis == 3 else (3, 2) if axis == 1 else (3, 1)
+    size = goal.shape[axis]
+    begin = address_of(goal) + (1 - size if goal.strides[axis] < 0 else 0)
+    for c in range(goal.shape[0]):
+        for i in range(goal.shape[outer]):
+            for k in range(goal.shape[inner]):
+                line = begin + c * goal.strides[0] + i * goal.strides[outer] + k * goal.strides[inner]
+                for at in range(0, size - _WORD, _WORD):
+                    copy_16(line + at, word)
+                copy_16(line + size - _WORD, word)
 
 
 @kernel
@@ -279,7 +312,7 @@ def _place_blosc(
         return DAMAGED
     flags, typesize, blocksize = int(frame[2]), int(frame[3]), _uint32(frame, 8)
     is_ours = frame[0] == 2 and flags & ~_BITSHUFFLED == _UNSPLIT | _LZ4_FORMAT and functions[5] != 0
-    is_ours = is_ours and (typesize == piece.itemsize or flags & _BITSHUFFLED == 0)
+    is_ours = is_ours and (flags & _BITSHUFFLED == 0 or (typesize == piece.itemsize and _is_in_eights(frame, size)))
     if not is_ours or blocksize <= 0 or blocksize > size or blocksize % width or blocksize * 2 > decoded.size:
         return _place_by_library(frame, chunk, rows, piece, decoded, functions)
     per_block = blocksize // width
@@ -303,6 +336,13 @@ def _place_blosc(
             goal += (wanted[0] - first) * width
             _copy_rows(goal, wanted, chunk, piece, functions[1])
     return OK
+
+
+@kernel
+def _is_in_eights(frame: NDArray[np.uint8], size: int) -> bool:
+    """Whether every block is whole eights of voxels: of what remains, versions of bitshuffle make different bytes."""
+    eight = 8 * int(frame[3])
+    return size % eight == 0 and _uint32(frame, 8) % eight == 0
 
 
 @kernel

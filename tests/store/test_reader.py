@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from zarr.codecs import BloscCodec
 
 from medimagenet.errors import StoreDamagedError
+from medimagenet.kernels.crop import in_source_order
 from medimagenet.store import open_store
 from medimagenet.store.reader import ShardedArray
 from medimagenet.store.zarr_form import ZarrChunks
@@ -49,8 +50,17 @@ def layouts(draw):
     return array, {"chunks": chunk, "shards": shard, "compressors": codec, "fill_value": fill}, box
 
 
+ODD_BLOCK = {
+    "chunks": (3, 5, 5),  # 75 voxels, which are not whole eights: versions of bitshuffle differ in what remains
+    "shards": None,
+    "compressors": BloscCodec(cname="lz4", shuffle="bitshuffle", typesize=2),
+    "fill_value": 0,
+}
+
+
 @SLOW
 @given(layouts())
+@example((np.array([[[33375]]], dtype=np.uint16), ODD_BLOCK, [(0, 1)] * 3))
 def test_equals_zarr_python_on_its_own_arrays(tmp_path, layout):
     array, how, box = layout
     stored = zarr.create_array(
@@ -290,3 +300,32 @@ def test_a_path_in_the_message_helps_to_find_the_file(damaged):
     with pytest.raises(StoreDamagedError) as error:
         open_store(path).array("p1").read()
     assert str(Path(shard)) in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def mostly_background(tmp_path_factory):
+    """A label of two organs, its reader: chunks of 8³ of which most are missing."""
+    label = np.full((1, 40, 40, 40), 7, dtype=np.uint8)
+    label[:, 3:9, 14:30, 20:23] = 1
+    label[:, 30:33, 17:20, 2:30] = 2
+    folder = tmp_path_factory.mktemp("background")
+    zarr.create_array(
+        folder, data=label, chunks=(1, 8, 8, 8), shards=label.shape, compressors=None, fill_value=7, overwrite=True
+    )
+    return label, ShardedArray(ZarrChunks(folder, "label"), "label")
+
+
+@SLOW
+@given(st.data())
+def test_a_label_of_which_most_is_background_in_any_order(mostly_background, data):
+    """Background is filled past the chunks, sixteen bytes at a time, backwards too, and with what is no multiple."""
+    label, array = mostly_background
+    start = [data.draw(st.integers(0, 39)) for _ in range(3)]
+    box = [data.draw(st.integers(1, 40 - a)) for a in start]
+    axes = data.draw(st.permutations(range(3)))
+    flips = data.draw(st.tuples(*[st.booleans()] * 3))
+    target = np.empty((1, *(box[axis] for axis in axes)), dtype=data.draw(st.sampled_from([np.uint8, np.float32])))
+    view = in_source_order(target, axes, flips)
+    array.read_scaled((0, *start), (1, *(a + n for a, n in zip(start, box, strict=True))), view, None)
+    expected = label[:, *(slice(a, a + n) for a, n in zip(start, box, strict=True))]
+    np.testing.assert_array_equal(view, expected)
