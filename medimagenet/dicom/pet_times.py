@@ -2,7 +2,9 @@
 
 Decay Correction (0054,1102) START: to the start of the series, unless that is later than the earliest acquisition (the
 series was written anew, and its time says when); then to the scan time that GE keeps in private data, else to the
-earliest acquisition. A Decay Correction DateTime (0018,9701) goes before all of these. NONE: every slice shows the
+earliest acquisition. A Decay Correction DateTime goes before all of these: the standard's (0018,9701), or that of
+Siemens (0071,xx22), of which the time of day counts, on the day of the scan: where dates were shifted to hide a
+patient, those in private data often stayed. NONE: every slice shows the
 activity at the time of its own frame, averaged over the frame; the frame's start and length must be there.
 (QIBA vendor-neutral pseudo-code for SUV; IBSI.)
 """
@@ -20,6 +22,7 @@ DAY = timedelta(days=1)
 LONGEST_HALF_LIVES = 20.0  # between injection and scan: beyond it nothing is left to image, the times must be wrong
 DISAGREEMENT = timedelta(seconds=60)  # between two statements of the injection's time: written to the minute
 _GE, _GE_SCAN, _GE_INJECTION = "GEMS_PETD_01", 0x0D, 0x3B
+_SIEMENS, _SIEMENS_CORRECTION = "SIEMENS MED PT", 0x22
 _NO_DATE = "20000101"  # only intervals matter
 
 
@@ -82,6 +85,10 @@ def _reference(headers: Sequence[ImageHeader], values: Mapping[str, Any]) -> dat
     date = values.get("SeriesDate") or headers[0].values.get("AcquisitionDate") or _NO_DATE
     series = moment(date, values["SeriesTime"], "SeriesTime") if "SeriesTime" in values else None
     acquired = [_acquired(header.values, date, series) for header in headers if "AcquisitionTime" in header.values]
+    known = min(acquired, default=series)
+    siemens = headers[0].elements.text(private_row(headers[0].elements, 0x0071, _SIEMENS, _SIEMENS_CORRECTION))
+    if siemens is not None and known is not None:
+        return _on_day_of(moment(siemens[:8], siemens[8:], "DecayCorrectionDateTime"), known)
     if series is not None and (not acquired or series <= min(acquired)):
         return series
     scan = headers[0].elements.text(private_row(headers[0].elements, 0x0009, _GE, _GE_SCAN))
@@ -90,6 +97,12 @@ def _reference(headers: Sequence[ImageHeader], values: Mapping[str, Any]) -> dat
     if not acquired:
         raise not_computable("SeriesTime", "absent, as is AcquisitionTime (0008,0032)")
     return min(acquired)
+
+
+def _on_day_of(time: datetime, scan: datetime) -> datetime:
+    """A time of day on the day that brings it nearest to the scan."""
+    same_day = datetime.combine(scan.date(), time.time())
+    return min((same_day - DAY, same_day, same_day + DAY), key=lambda day: abs(day - scan))
 
 
 def _acquired(values: Mapping[str, Any], date: str, series: datetime | None) -> datetime:

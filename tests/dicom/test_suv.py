@@ -86,6 +86,36 @@ def test_ge_keeps_the_scan_time_of_a_series_written_anew(scale):
     assert scale(SeriesTime="004500", Manufacturer=ge).factor == pytest.approx(factor_after(3300), rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("corrected_to", "changes", "seconds"),
+    [
+        ("20200229001400.00", {}, 3540),  # before the series' own time
+        ("20200229001400.00", {"SeriesTime": "004500"}, 3540),  # a series written anew
+        ("20130704001400.00", {}, 3540),  # dates were shifted, private ones were not
+        ("20200228235900", {"SeriesTime": "000100", "AcquisitionTime": "000100"}, 2640),  # over midnight
+        ("20200229001400.00", {"DecayCorrectionDateTime": "20200229001300"}, 3480),  # the standard's goes before
+        ("20200229001400.00", {"DecayCorrection": "ADMIN"}, 0),
+    ],
+)
+def test_siemens_says_to_when_values_are_corrected(scale, corrected_to, changes, seconds):
+    """Judge: the formula; the meaning of (0071,xx22) is that of Siemens' conformance statements."""
+
+    def siemens(dataset):
+        block = dataset.private_block(0x0071, "SIEMENS MED PT", create=True)
+        block.add_new(0x22, "DT", corrected_to)
+
+    assert scale(**changes, Manufacturer=siemens).factor == pytest.approx(factor_after(seconds), rel=1e-12)
+
+
+def test_siemens_date_that_is_none(scale):
+    def siemens(dataset):
+        block = dataset.private_block(0x0071, "SIEMENS MED PT", create=True)
+        block.add_new(0x22, "LO", "yesterday")
+
+    with pytest.raises(DicomError, match="DecayCorrectionDateTime"):
+        scale(Manufacturer=siemens)
+
+
 def test_units_that_need_no_factor(scale):
     assert scale(Units="GML").factor == 1.0
 
