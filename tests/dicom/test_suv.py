@@ -1,9 +1,14 @@
 """SUV factors by hand, with the tag that is in the way where there is none, and the one of a real series."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from medimagenet.dicom import read_series
 from medimagenet.dicom.header import read_image_header
 from medimagenet.dicom.suv import pet_scale
 from medimagenet.errors import DicomError
@@ -244,3 +249,30 @@ def test_the_factor_of_a_real_series(realdata):
     folder = realdata / "sts_raw" / "STS_001" / "FDG_PET" / "image"
     headers = [read_image_header(path) for path in sorted(folder.iterdir())]
     assert pet_scale(headers).factor == pytest.approx(2.429030e-4, rel=1e-6)
+
+
+MIRP = """
+import sys
+import numpy
+from mirp import extract_images
+
+((images, _),) = extract_images(
+    image=sys.argv[1], image_modality="pet", write_images=False, export_images=True, image_export_format="numpy"
+)
+numpy.save(sys.argv[2], images[0])
+"""
+
+
+@pytest.mark.realdata
+def test_voxels_of_a_real_series_are_those_of_mirp(realdata, tmp_path):
+    """MIRP needs an environment of its own: that of the benchmarks' peers, or the one MEDIMAGENET_PEERS names."""
+    peers = Path(os.environ.get("MEDIMAGENET_PEERS", Path(__file__).parents[2] / ".venv-peers"))
+    if not list(peers.glob("lib/python*/site-packages/mirp")):
+        pytest.skip(f"no MIRP in {peers}: `make bench` installs it")
+    folder = realdata / "sts_raw" / "STS_001" / "FDG_PET" / "image"
+    (tmp_path / "mirp_suv.py").write_text(MIRP)
+    command = [peers / "bin" / "python", tmp_path / "mirp_suv.py", folder, tmp_path / "suv.npy"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    theirs, ours = np.load(tmp_path / "suv.npy"), read_series(folder).array
+    assert ours.shape == theirs.shape == (267, 128, 128)
+    np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=1e-6)
