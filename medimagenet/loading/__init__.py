@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .patches import PatchSettings as PatchSettings
     from .samplers import Draw as Draw
     from .samplers import Share as Share
+    from .slices import SliceDataset as SliceDataset
 
 _HOMES = {
     "Draw": "samplers",
@@ -27,6 +28,7 @@ _HOMES = {
     "PatchLoader": "loader",
     "PatchSettings": "patches",
     "Share": "samplers",
+    "SliceDataset": "slices",
     "VolumeDataset": "dataset",
     "measure_loader": "measure",
 }
@@ -39,6 +41,7 @@ __all__ = [
     "PatchLoader",
     "PatchSettings",
     "Share",
+    "SliceDataset",
     "VolumeDataset",
     "measure_loader",
 ]

@@ -129,9 +129,11 @@ class PatchDataset(Dataset[Any]):
         draw = index if isinstance(index, Draw) else Draw(self.epoch, int(index))
         if not 0 <= draw.number < len(self):
             raise IndexError(f"index must be in 0 to {len(self) - 1}, got {draw.number}")
+        return transformed(self._item(draw), self.transform, (self.source.settings.seed, *draw))
+
+    def _item(self, draw: Draw) -> dict[str, Any]:
         settings = self.source.settings
-        item = make_item(self.source.locate(draw), settings.label_dtype, settings.pad)
-        return _transformed(item, self.transform, (settings.seed, *draw))
+        return make_item(self.source.locate(draw), settings.label_dtype, settings.pad)
 
 
 class VolumeDataset(Dataset[Any]):
@@ -182,7 +184,7 @@ class VolumeDataset(Dataset[Any]):
             raise IndexError(f"index must be in 0 to {len(self) - 1}, got {draw.number}")
         sample = self.samples.open(self.samples.ids[draw.number])
         item = make_item(Patch(sample, (0, 0, 0), sample.whole), self.label_dtype, 0.0)
-        return _transformed(item, self.transform, (self.seed, *draw))
+        return transformed(item, self.transform, (self.seed, *draw))
 
 
 def make_item(patch: Patch, label_dtype: str, pad: float) -> dict[str, Any]:
@@ -192,16 +194,23 @@ def make_item(patch: Patch, label_dtype: str, pad: float) -> dict[str, Any]:
     for name, reader in sample.readers.items():
         array = aligned((reader.shape[0], *patch.shape), item_dtype(name, label_dtype))
         sample.read(name, patch.start, array, pad)
-        item[name] = _meta_tensor(array, affine, sample)
-    if sample.target is not None:
-        item["target"] = torch.as_tensor(sample.target)
-    item["sample_id"] = sample.sample_id
-    item["patch_start"] = torch.tensor(patch.start, dtype=torch.int64)
-    item["series"] = sample.series
-    return item
+        item[name] = meta_tensor(array, affine, sample)
+    return item | facts_of(patch)
 
 
-def _meta_tensor(array: NDArray[Any], affine: NDArray[np.float64], sample: Sample) -> MetaTensor:
+def facts_of(patch: Patch) -> dict[str, Any]:
+    """What an item says beside its arrays."""
+    sample = patch.sample
+    target = {} if sample.target is None else {"target": torch.as_tensor(sample.target)}
+    return {
+        **target,
+        "sample_id": sample.sample_id,
+        "patch_start": torch.tensor(patch.start, dtype=torch.int64),
+        "series": sample.series,
+    }
+
+
+def meta_tensor(array: NDArray[Any], affine: NDArray[np.float64], sample: Sample) -> MetaTensor:
     """With the entries of `meta` that MONAI's own readers write and its writers need."""
     meta = {
         "filename_or_obj": sample.sample_id,
@@ -213,7 +222,8 @@ def _meta_tensor(array: NDArray[Any], affine: NDArray[np.float64], sample: Sampl
     return MetaTensor(torch.from_numpy(array), affine=torch.from_numpy(affine), meta=meta)
 
 
-def _transformed(item: dict[str, Any], transform: Transform | None, names: tuple[int, int, int]) -> Any:
+def transformed(item: dict[str, Any], transform: Transform | None, names: tuple[int, int, int]) -> Any:
+    """The item after its transform, whose random state comes from (seed, epoch, index)."""
     if transform is None:
         return item
     reseed = getattr(transform, "set_random_state", None)

@@ -126,7 +126,7 @@ class PatchSource:
             orientation=settings.orientation,
             targets=as_targets(settings.targets),
         )
-        self.length = settings.patches_per_epoch or len(self.samples.ids)
+        self.length = settings.patches_per_epoch or self.pass_length()
         """Patches in an epoch, over all ranks."""
         self.volumes = VolumeChoice(
             self.samples.store,
@@ -139,16 +139,24 @@ class PatchSource:
             weights=settings.weights,
         )
 
+    def pass_length(self) -> int:
+        """Patches in an epoch where no number is given: one per volume."""
+        return len(self.samples.ids)
+
+    def shape_in(self, sample: Sample) -> Size:
+        """Voxels along the axes of an item from a sample."""
+        return self.settings.shape
+
     def locate(self, draw: Draw) -> Patch:
         """The patch that a draw names."""
-        settings = self.settings
         choice = self.volumes.choose(draw)
         sample = self.samples.open(self.samples.ids[choice.volume])
-        box = sample.turn.to_grid_order(settings.shape)
+        shape = self.shape_in(sample)
+        box = sample.turn.to_grid_order(shape)
         voxel = self._foreground_voxel(sample.sample_id, choice, draw)
         if voxel is None:
-            return Patch(sample, uniform_start(settings.seed, draw, sample.grid.size, box), settings.shape)
-        return Patch(sample, start_around(voxel, sample.grid.size, box), settings.shape)
+            return Patch(sample, uniform_start(self.settings.seed, draw, sample.grid.size, box), shape)
+        return Patch(sample, start_around(voxel, sample.grid.size, box), shape)
 
     def _foreground_voxel(self, sample_id: str, choice: Choice, draw: Draw) -> Sequence[int] | None:
         """A voxel (x, y, z) that the patch must hold; None where it may lie anywhere."""
