@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from .dataset import PatchDataset as PatchDataset
     from .dataset import VolumeDataset as VolumeDataset
     from .epochs import EpochSampler as EpochSampler
+    from .grid import GridAggregator as GridAggregator
+    from .grid import GridPatchDataset as GridPatchDataset
+    from .grid import predict_store as predict_store
     from .loader import PatchLoader as PatchLoader
     from .measure import LoaderSpeed as LoaderSpeed
     from .measure import measure_loader as measure_loader
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Draw": "samplers",
     "EpochSampler": "epochs",
+    "GridAggregator": "grid",
+    "GridPatchDataset": "grid",
     "LoaderSpeed": "measure",
     "PatchDataset": "dataset",
     "PatchLoader": "loader",
@@ -31,11 +36,14 @@ _HOMES = {
     "SliceDataset": "slices",
     "VolumeDataset": "dataset",
     "measure_loader": "measure",
+    "predict_store": "grid",
 }
 
 __all__ = [
     "Draw",
     "EpochSampler",
+    "GridAggregator",
+    "GridPatchDataset",
     "LoaderSpeed",
     "PatchDataset",
     "PatchLoader",
@@ -44,6 +52,7 @@ __all__ = [
     "SliceDataset",
     "VolumeDataset",
     "measure_loader",
+    "predict_store",
 ]
 
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
