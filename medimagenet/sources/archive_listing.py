@@ -4,7 +4,6 @@ Services' facts: HuggingFace's tree is paged by ``Link``; its ``lfs.oid`` is a S
 ETag of S3 is no checksum in general. Zenodo gives MD5. Dropbox's shared links need ``dl=1``.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,16 +16,13 @@ from obstore.store import S3Store
 
 from .._version import __version__
 from ..errors import SourceError
-from .credentials import find_credentials
+from .credentials import SERVERS, find_credentials, server_url
 from .http import Client, Limits, public_address
 from .manifest import Manifest
 
-ZENODO_VARIABLE = "MEDIMAGENET_ZENODO_URL"
-HUGGINGFACE_VARIABLE = "MEDIMAGENET_HUGGINGFACE_URL"
+ZENODO_VARIABLE = SERVERS["zenodo"][0]
+HUGGINGFACE_VARIABLE = SERVERS["huggingface"][0]
 """Variables that name other servers of the same kind, such as mirrors."""
-
-_ZENODO = "https://zenodo.org"
-_HUGGINGFACE = "https://huggingface.co"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +59,12 @@ def list_archive(manifest: Manifest, limits: Limits | None = None) -> Listing:
 
 def zenodo_url() -> str:
     """Where Zenodo is."""
-    return (os.environ.get(ZENODO_VARIABLE) or _ZENODO).rstrip("/")
+    return server_url("zenodo")
 
 
 def huggingface_url() -> str:
     """Where HuggingFace is."""
-    return (os.environ.get(HUGGINGFACE_VARIABLE) or _HUGGINGFACE).rstrip("/")
+    return server_url("huggingface")
 
 
 def _zenodo(manifest: Manifest, limits: Limits | None) -> Listing:

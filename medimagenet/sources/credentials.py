@@ -2,8 +2,7 @@
 
 They are looked for in this order:
 
-1. environment: ``MEDIMAGENET_<SERVICE>_TOKEN``, or ``MEDIMAGENET_<SERVICE>_USER`` and ``..._PASSWORD``; with
-   ``MEDIMAGENET_<SERVICE>_HOST`` the only host that may get them;
+1. environment: ``MEDIMAGENET_<SERVICE>_TOKEN``, or ``MEDIMAGENET_<SERVICE>_USER`` and ``..._PASSWORD``;
 2. the system's keyring, entry ``medimagenet`` / service: a token, or ``user:password`` (a token has no colon: RFC 6750,
    2.1); stored by ``keyring set medimagenet SERVICE``;
 3. ``settings.yaml`` in the config folder, which only its owner may read::
@@ -11,12 +10,16 @@ They are looked for in this order:
        credentials:
          dicomweb: {user: reader, password: "...", host: pacs.example.org}
          huggingface: {token: "..."}
+
+They go to one host alone, which the user has named and no index: ``host`` beside them in the settings file, else
+``MEDIMAGENET_<SERVICE>_HOST``, else that of `SERVERS`. Credentials that belong to no host are an error.
 """
 
 import base64
 import os
 import stat
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import keyring
 import keyring.errors
@@ -27,6 +30,13 @@ from .._places import config_dir
 from ..errors import SourceError
 
 SETTINGS_FILE = "settings.yaml"
+SERVERS = {
+    "huggingface": ("MEDIMAGENET_HUGGINGFACE_URL", "https://huggingface.co"),
+    "tcia": ("MEDIMAGENET_TCIA_URL", "https://nbia.cancerimagingarchive.net"),
+    "zenodo": ("MEDIMAGENET_ZENODO_URL", "https://zenodo.org"),
+}
+"""Services of one server: the variable that names another one, and where it is by default."""
+
 _HIDDEN = "***"
 
 
@@ -39,7 +49,8 @@ class Credentials(pydantic.BaseModel):
     user: str | None = None
     password: pydantic.SecretStr | None = None
     host: str | None = None
-    """The only one that gets them, such as ``pacs.example.org`` or ``pacs.example.org:8042``; None: who is asked."""
+    """The only one that gets them, such as ``pacs.example.org`` or ``pacs.example.org:8042``; None: the server of the
+    client that they are given to."""
 
     @pydantic.model_validator(mode="after")
     def _one_of_two(self) -> "Credentials":
@@ -79,7 +90,7 @@ class _Settings(pydantic.BaseModel):
 
 
 def find_credentials(service: str) -> Credentials | None:
-    """Credentials of a service, None where the user has none: public data need none.
+    """Credentials of a service and the host they are for, None where the user has none: public data need none.
 
     Parameters
     ----------
@@ -89,20 +100,39 @@ def find_credentials(service: str) -> Credentials | None:
     Raises
     ------
     SourceError
-        The settings file may be read by others, or is not what it should be; half of a pair is in the environment.
+        The settings file may be read by others, or is not what it should be; half of a pair is in the environment; the
+        user has not said for which host they are.
     """
-    return _from_environment(service) or _from_keyring(service) or _from_settings(service)
+    found = _from_environment(service) or _from_keyring(service) or _from_settings(service)
+    if found is None or found.host:
+        return found
+    variable = f"{_prefix(service)}_HOST"
+    host = os.environ.get(variable) or urlsplit(server_url(service)).netloc.rpartition("@")[2]
+    if not host:
+        raise SourceError(
+            f"there are credentials for {service}, and no host that they are for: set {variable} to the only one that "
+            "may get them, such as pacs.example.org or pacs.example.org:8042; an index may name any host"
+        )
+    return found.model_copy(update={"host": host})
+
+
+def server_url(service: str) -> str:
+    """Where a service of `SERVERS` is, as the environment says or by default; empty for others."""
+    variable, address = SERVERS.get(service, ("", ""))
+    return (os.environ.get(variable) or address).rstrip("/")
+
+
+def _prefix(service: str) -> str:
+    return f"MEDIMAGENET_{service.upper().replace('-', '_')}"
 
 
 def _from_environment(service: str) -> Credentials | None:
-    prefix = f"MEDIMAGENET_{service.upper().replace('-', '_')}"
-    values = {key: os.environ.get(f"{prefix}_{key.upper()}") or None for key in ("token", "user", "password", "host")}
+    prefix = _prefix(service)
+    values = {key: os.environ.get(f"{prefix}_{key.upper()}") or None for key in ("token", "user", "password")}
     if values["token"]:
-        return Credentials(token=pydantic.SecretStr(values["token"]), host=values["host"])
+        return Credentials(token=pydantic.SecretStr(values["token"]))
     if values["user"]:
-        return Credentials(
-            user=values["user"], password=pydantic.SecretStr(values["password"] or ""), host=values["host"]
-        )
+        return Credentials(user=values["user"], password=pydantic.SecretStr(values["password"] or ""))
     if values["password"]:
         raise SourceError(f"{prefix}_PASSWORD is set and {prefix}_USER is not: set both, or {prefix}_TOKEN")
     return None

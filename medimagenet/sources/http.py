@@ -94,9 +94,10 @@ class Client:
     service
         Whose `LIMITS` apply, such as "tcia"; named in errors.
     base_url
-        What addresses without a host begin with. With credentials, the only host that gets them.
+        What addresses without a host begin with.
     credentials
-        As `find_credentials` gives them. Where `Credentials.host` is set, other hosts do not get them.
+        As `find_credentials` gives them. Only `Credentials.host` gets them or, where that is None, the host of
+        `base_url`; without either nobody.
     limits
         In place of those of `LIMITS`.
     sleep
@@ -255,7 +256,7 @@ class _Authorization(requests.auth.AuthBase):
         if self.credentials is None:
             return request
         place = urlsplit(request.url or "")
-        if not self._host or self._host in (place.netloc.lower(), place.hostname):
+        if self._host and self._host in (place.netloc.lower(), place.hostname):
             request.headers["Authorization"] = self.credentials.header()
         return request
 

@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import HttpError, SourceError
 from ..findings import Finding
 from .base import RemoteFile, SeriesRecord
-from .credentials import find_credentials
+from .credentials import SERVERS, find_credentials
 from .tcia_answers import (
     ObjectTags,
     Row,
@@ -33,7 +33,7 @@ from .tcia_licenses import CONTROLLED_ACCESS, Access, access_of, licenses_disagr
 from .tcia_manifest import MANIFEST_SUFFIXES, read_manifest
 from .tcia_nbia import MAIN, NLST, SERVICE, Nbia
 
-URL_VARIABLE = "MEDIMAGENET_TCIA_URL"
+URL_VARIABLE = SERVERS[SERVICE][0]
 NLST_VARIABLE = "MEDIMAGENET_TCIA_NLST_URL"
 """Variables that name other NBIA servers in place of TCIA's two."""
 

@@ -9,6 +9,7 @@ import threading
 import time
 import zipfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -471,6 +472,7 @@ def test_without_a_network_it_ends_soon_and_keeps_what_is_complete(cloud, server
 
 def test_credentials_are_in_no_file_and_no_error(cloud, server, archive, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MEDIMAGENET_PACKED_TOKEN", "SECRET")
+    monkeypatch.setenv("MEDIMAGENET_PACKED_HOST", urlsplit(server.url).netloc)
     monkeypatch.setattr(
         Packed, "remote_files", lambda self, row: [RemoteFile(url=f"{server.url}/5", package="zip", service="packed")]
     )

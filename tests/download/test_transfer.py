@@ -290,6 +290,19 @@ def test_credentials_are_those_of_the_service_and_stay_with_its_host(server, tmp
     assert "SECRET" not in str(caught.value)
 
 
+def test_an_index_cannot_have_credentials_sent_to_a_host_of_its_own(server, tmp_path, monkeypatch):
+    for service in ("HUGGINGFACE", "TCIA", "PACS"):
+        monkeypatch.setenv(f"MEDIMAGENET_{service}_TOKEN", "SECRET")
+        monkeypatch.delenv(f"MEDIMAGENET_{service}_URL", raising=False)
+    transfer = Transfer(limits=Limits(attempts=1))
+    for service in ("huggingface", "tcia"):
+        transfer.fetch(remote(server, service=service), tmp_path / service)
+    assert [headers.get("Authorization") for *_, headers in server.asked] == [None, None]
+    with pytest.raises(SourceError, match="MEDIMAGENET_PACS_HOST"):
+        transfer.fetch(remote(server, service="pacs"), tmp_path / "pacs")
+    assert len(server.asked) == 2
+
+
 def test_buckets_are_asked_over_http(monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     assert http_address("s3://msd-for-monai/Task01.tar") == "https://msd-for-monai.s3.amazonaws.com/Task01.tar"

@@ -41,6 +41,11 @@ def empty_world(monkeypatch, tmp_path):
     keyring.set_keyring(before)
 
 
+@pytest.fixture
+def dicomweb_host(monkeypatch):
+    monkeypatch.setenv("MEDIMAGENET_DICOMWEB_HOST", "pacs.example.org")
+
+
 def write_settings(text: str, mode: int = 0o600) -> None:
     path = config_dir() / SETTINGS_FILE
     path.write_text(text)
@@ -55,7 +60,7 @@ def test_nobody_has_any():
     assert find_credentials("tcia") is None
 
 
-def test_environment_before_keyring_before_settings(monkeypatch):
+def test_environment_before_keyring_before_settings(dicomweb_host, monkeypatch):
     write_settings("credentials:\n  dicomweb: {token: from-settings}\n")
     assert find_credentials("dicomweb").header() == "Bearer from-settings"
     keyring.set_keyring(Ring(dicomweb="from-keyring"))
@@ -74,6 +79,42 @@ def test_user_and_password_are_basic(monkeypatch):
     assert (found.header(), found.host) == (expected, "pacs.example.org")
     keyring.set_keyring(Ring(tcia="reader:a:ä"))
     assert find_credentials("tcia").header() == expected
+
+
+@pytest.mark.parametrize("place", ["environment", "keyring", "settings"])
+def test_credentials_that_belong_to_no_host_are_an_error_that_names_the_variable(place, monkeypatch):
+    if place == "environment":
+        monkeypatch.setenv("MEDIMAGENET_MY_PACS_TOKEN", "SECRET")
+    elif place == "keyring":
+        keyring.set_keyring(Ring(**{"my-pacs": "reader:SECRET"}))
+    else:
+        write_settings("credentials:\n  my-pacs: {token: SECRET}\n")
+    with pytest.raises(SourceError, match=r"no host.*MEDIMAGENET_MY_PACS_HOST") as caught:
+        find_credentials("my-pacs")
+    assert "SECRET" not in str(caught.value)
+    monkeypatch.setenv("MEDIMAGENET_MY_PACS_HOST", "pacs.example.org:8042")
+    assert find_credentials("my-pacs").host == "pacs.example.org:8042"
+
+
+def test_a_host_beside_them_goes_before_the_variable(monkeypatch):
+    write_settings("credentials:\n  dicomweb: {token: SECRET, host: here.example.org}\n")
+    monkeypatch.setenv("MEDIMAGENET_DICOMWEB_HOST", "there.example.org")
+    assert find_credentials("dicomweb").host == "here.example.org"
+
+
+@pytest.mark.parametrize(
+    ("service", "host"),
+    [("zenodo", "zenodo.org"), ("huggingface", "huggingface.co"), ("tcia", "nbia.cancerimagingarchive.net")],
+)
+def test_services_of_one_server_have_its_host(service, host, monkeypatch):
+    prefix = f"MEDIMAGENET_{service.upper()}"
+    monkeypatch.delenv(f"{prefix}_URL", raising=False)
+    monkeypatch.setenv(f"{prefix}_TOKEN", "SECRET")
+    assert find_credentials(service).host == host
+    monkeypatch.setenv(f"{prefix}_URL", "https://me:x@mirror.example.org:444/api/")
+    assert find_credentials(service).host == "mirror.example.org:444"
+    monkeypatch.setenv(f"{prefix}_HOST", "other.example.org")
+    assert find_credentials(service).host == "other.example.org"
 
 
 def test_a_password_without_a_user_is_an_error(monkeypatch):

@@ -56,6 +56,7 @@ def reader(server, monkeypatch):
     """The user of the server, as the environment tells."""
     monkeypatch.setenv("MEDIMAGENET_DICOMWEB_USER", server.user)
     monkeypatch.setenv("MEDIMAGENET_DICOMWEB_PASSWORD", server.password)
+    monkeypatch.setenv("MEDIMAGENET_DICOMWEB_HOST", urlsplit(server.dicomweb).netloc)
 
 
 def identity(row):
