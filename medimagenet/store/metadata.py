@@ -70,9 +70,22 @@ def read_metadata(folder: Path, what: str) -> dict[str, Any]:
         It is missing, or no JSON object. `what` names it in the message.
     """
     try:
-        document = json.loads((folder / "zarr.json").read_bytes())
+        content = (folder / "zarr.json").read_bytes()
     except OSError as error:
         raise StoreDamagedError(f"{what}: its zarr.json cannot be read: {error.strerror}") from error
+    return parse_document(content, what)
+
+
+def parse_document(content: bytes, what: str) -> dict[str, Any]:
+    """The JSON object that the bytes of a `zarr.json` hold.
+
+    Raises
+    ------
+    StoreDamagedError
+        They hold none. `what` names it in the message.
+    """
+    try:
+        document = json.loads(content)
     except ValueError as error:
         raise StoreDamagedError(f"{what}: its zarr.json is no JSON: {error}") from error
     if not isinstance(document, dict):
