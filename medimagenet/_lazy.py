@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used (PEP 562).
+"""Names of a package, and modules, that are imported when they are first used (PEP 562).
 
 So ``import medimagenet`` costs nothing, and a query loads neither numba nor torch. Each package lists its names
 three times: under ``TYPE_CHECKING`` for type checkers, in ``__all__`` for people, and here with the module that holds
@@ -8,6 +8,7 @@ them; a test holds the three equal.
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import Any
 
 
@@ -28,3 +29,22 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
         return value
 
     return get, lambda: sorted(getattr(sys.modules[package], "__all__", homes))
+
+
+class LazyModule(ModuleType):
+    """Stands for a module until one of its names is used: for slow ones that most runs can do without.
+
+    The submodules whose names are used are given too, as the package alone need not import them.
+    """
+
+    def __init__(self, name: str, *submodules: str) -> None:
+        super().__init__(name)
+        self._submodules = submodules
+
+    def __getattr__(self, name: str) -> Any:
+        module = importlib.import_module(self.__name__)
+        for submodule in self._submodules:
+            importlib.import_module(f"{self.__name__}.{submodule}")
+        value = getattr(module, name)
+        setattr(self, name, value)
+        return value

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .._version import __version__
@@ -23,12 +22,12 @@ from ..export._files import whole_file
 from ..export.nifti import COMPRESSION_LEVEL
 from ..export.nnunet import check_folder_name, dataset_json, write_json
 from ..findings import Finding
-from ..index import Index, index_directory, open_index
+from ..index import Index, open_index
 from ..preprocess import Recipe
 from ..store import Store, attribution_markdown, open_store
 from .agreements import check_agreements
 from .convert_plan import ConvertPlan, To, plan_of_index, plan_of_store, settings_hash
-from .convert_record import TABLE_SCHEMA, table_rows, to_csv
+from .convert_record import table_rows, to_csv, to_table
 from .convert_sample import PARTIAL, Settings, convert_sample, is_whole
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
 from .report import CompileReport, Outcome, State
@@ -131,7 +130,11 @@ def open_source(source: Index | Store | Path | str, *, jobs: int | None = None) 
         pairs = importlib.import_module(f"{__package__}.pairs")  # brings nibabel, which other inputs can do without
         opened: Index = pairs.index_pairs(path)
         return opened
-    return index_directory(path, jobs=jobs) if path.is_dir() else open_index(path)
+    if not path.is_dir():
+        return open_index(path)
+    build = importlib.import_module(f"{__package__.partition('.')[0]}.index.build")  # brings the scan of headers
+    indexed: Index = build.index_directory(path, jobs=jobs)
+    return indexed
 
 
 def make_convert_plan(
@@ -270,7 +273,7 @@ def _finish(
     write_private(out / REPORT, report.to_csv())
     rows = table_rows(documents)
     with whole_file(out / "metadata.parquet") as file:
-        pq.write_table(pa.Table.from_pylist(rows, schema=TABLE_SCHEMA), file, compression="zstd")
+        pq.write_table(to_table(rows), file, compression="zstd")
     with whole_file(out / "metadata.csv") as file:
         file.write(to_csv(rows).encode())
     with whole_file(out / "ATTRIBUTION.md") as file:

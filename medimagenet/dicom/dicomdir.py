@@ -8,10 +8,15 @@ are read as well. What is named and not there is told, and no file is left out f
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pydicom
-
+from .._lazy import LazyModule
 from ..errors import DicomError
+
+if TYPE_CHECKING:
+    import pydicom
+else:
+    pydicom = LazyModule("pydicom")  # slow, and plain series do without
 
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 MOST_NESTED = 8  # directories inside one another: more is a loop

@@ -11,16 +11,19 @@ import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom import charset
-from pydicom.filebase import DicomIO
-from pydicom.filewriter import write_dataset
 
+from .._lazy import LazyModule
 from ..errors import DicomError
 from ..kernels._jit import kernel
+
+if TYPE_CHECKING:
+    import pydicom
+else:
+    pydicom = LazyModule("pydicom", "charset", "filebase", "filewriter")  # slow, and plain series do without
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -30,6 +33,7 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 TRANSFER_SYNTAX = 0x00020010
 CHARACTER_SET = 0x00080005
 PIXEL_DATA = 0x7FE00010
+SUPERSETS_OF_ASCII = ("ISO_IR 6", "ISO_IR 100", "ISO_IR 192")  # with no escape to another
 ROOT = -1  # the row that stands for the dataset itself
 
 HEADER_BYTES = 16 * 1024  # holds the header of nearly every image; more is read where it does not
@@ -119,12 +123,18 @@ class Elements:
         if row is None:
             return None
         declared = self.text(self.fields().get(CHARACTER_SET))
+        if (declared is None or declared in SUPERSETS_OF_ASCII) and self._is_plain(row):
+            return self.text(row)
         try:
-            encodings = charset.convert_encodings(declared.split("\\") if declared else None)
-            decoded: str = charset.decode_bytes(self.value(row), encodings, set())
+            encodings = pydicom.charset.convert_encodings(declared.split("\\") if declared else None)
+            decoded: str = pydicom.charset.decode_bytes(self.value(row), encodings, set())
         except (LookupError, ValueError):  # a character set that does not exist, or cannot even be a name
             decoded = self.value(row).decode("utf-8", errors="replace")
         return decoded.strip(" \0") or None
+
+    def _is_plain(self, row: int) -> bool:
+        value = self.value(row)
+        return value.isascii() and b"\x1b" not in value
 
     def number(self, row: int | None) -> int | None:
         """The value as one unsigned whole number of 16 or 32 bits (US, UL)."""
@@ -170,7 +180,7 @@ def read_elements(path: Path, *, header_only: bool = False, sequences: NDArray[n
     return elements if elements is not None else _through_pydicom(path, sequences)
 
 
-def read_dataset(path: Path, *, stop_before_pixels: bool = False) -> pydicom.Dataset:
+def read_dataset(path: Path, *, stop_before_pixels: bool = False) -> "pydicom.Dataset":
     """The file as a pydicom dataset, with or without preamble.
 
     Raises
@@ -220,9 +230,9 @@ def _through_pydicom(path: Path, sequences: NDArray[np.int64]) -> Elements:
     buffer = io.BytesIO()
     try:
         dataset.decode()
-        target = DicomIO(buffer)
+        target = pydicom.filebase.DicomIO(buffer)
         target.is_implicit_VR, target.is_little_endian = False, True
-        write_dataset(target, dataset)
+        pydicom.filewriter.write_dataset(target, dataset)
     except Exception as error:  # values that break their VR's rules raise whatever they meet
         raise DicomError(f"{path.name} has a header that cannot be read: {error}") from error
     data = buffer.getvalue()

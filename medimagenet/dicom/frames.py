@@ -7,10 +7,9 @@ what stands with the frame counts. Where neither has it, the top level of the ob
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydicom import Dataset
-
+from .._lazy import LazyModule
 from ..errors import DicomError
 from .elements import read_dataset
 from .header import ImageHeader
@@ -18,6 +17,11 @@ from .mosaic import Tiling, mosaic_tiling
 from .pixels import Rescale, rescale_from, rescale_of
 from .separators import plain, values_apart
 from .stack import SlicePlane, plane_from_values
+
+if TYPE_CHECKING:
+    import pydicom
+else:
+    pydicom = LazyModule("pydicom")  # slow, and plain series do without
 
 _GROUPS: Mapping[str, tuple[str, ...]] = {
     "PlanePositionSequence": ("ImagePositionPatient",),
@@ -112,7 +116,7 @@ def _enhanced_frames(header: ImageHeader, whole: SlicePlane) -> list[Frame]:
             f"{header.name} has NumberOfFrames (0028,0008) {whole.n_frames} but {len(per_frame)} items in "
             "PerFrameFunctionalGroupsSequence (5200,9230)"
         )
-    common = dict(header.values) | _group_values(shared[0] if shared else Dataset())
+    common = dict(header.values) | _group_values(shared[0] if shared else pydicom.Dataset())
     common.pop("InstanceNumber", None)
     frames = []
     for number in range(whole.n_frames):
@@ -144,7 +148,7 @@ def _separators(header: ImageHeader, values: Mapping[str, Any], number: int) -> 
     return found | {"InstanceNumber": (first, number)}
 
 
-def _group_values(groups: Dataset) -> dict[str, Any]:
+def _group_values(groups: "pydicom.Dataset") -> dict[str, Any]:
     """The values of functional groups, by keyword, plain."""
     found: dict[str, Any] = {}
     for sequence, keywords in _GROUPS.items():
@@ -157,6 +161,6 @@ def _group_values(groups: Dataset) -> dict[str, Any]:
     return found
 
 
-def _value(item: Dataset, keyword: str) -> Any:
+def _value(item: "pydicom.Dataset", keyword: str) -> Any:
     value = item[keyword].value
     return str(value) if keyword.endswith("DateTime") else plain(value)

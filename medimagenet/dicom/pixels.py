@@ -7,18 +7,21 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels import get_decoder
-from pydicom.pixels.decoders.base import Decoder
 
+from .._lazy import LazyModule
 from ..errors import DicomError
 from ..findings import Finding
 from .elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from .header import ImageHeader
+
+if TYPE_CHECKING:
+    import pydicom
+else:
+    pydicom = LazyModule("pydicom", "pixels")  # slow, and plain series do without
 
 NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
 LOSSY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 93, 100, 101, 102, 103, 104, 105, 106, 112, 203))
@@ -102,7 +105,7 @@ def stored_dtype(header: ImageHeader) -> np.dtype[Any]:
     return np.dtype(f"{'i' if values.get('PixelRepresentation') == 1 else 'u'}{bits // 8}")
 
 
-def decode_frames(dataset: pydicom.Dataset, name: str) -> NDArray[Any]:
+def decode_frames(dataset: "pydicom.Dataset", name: str) -> NDArray[Any]:
     """Stored values of all frames through pydicom's decoders: (rows, columns), or (frames, rows, columns).
 
     Raises
@@ -118,7 +121,7 @@ def decode_frames(dataset: pydicom.Dataset, name: str) -> NDArray[Any]:
         if syntax is None:
             syntax = _syntax_of(*dataset.original_encoding)
             dataset.file_meta.TransferSyntaxUID = syntax
-        return _decode(get_decoder(syntax), dataset)
+        return _decode(pydicom.pixels.get_decoder(syntax), dataset)
     except Exception as error:  # each decoder raises its own
         message = f"{name}: pixels of transfer syntax {_named(syntax)} cannot be decoded: {error}"
         raise DicomError(
@@ -126,7 +129,7 @@ def decode_frames(dataset: pydicom.Dataset, name: str) -> NDArray[Any]:
         ) from error
 
 
-def _decode(decoder: Decoder, dataset: pydicom.Dataset) -> NDArray[Any]:
+def _decode(decoder: "pydicom.pixels.decoders.base.Decoder", dataset: "pydicom.Dataset") -> NDArray[Any]:
     plugin = FASTEST.get(decoder.UID)
     if plugin in decoder.available_plugins:
         with suppress(Exception):  # what it cannot read, another may, or says why not

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from ..errors import DicomError, GeometryError
@@ -20,6 +19,9 @@ from ..geometry import ORTHONORMAL_TOLERANCE, Grid
 from ..volume import Volume
 from .elements import read_dataset, read_elements
 from .header import METADATA, keyword_values
+
+if TYPE_CHECKING:
+    import pydicom
 
 REGISTRATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.1"
 DEFORMABLE_STORAGE = "1.2.840.10008.5.1.4.1.1.66.3"
@@ -99,7 +101,7 @@ def read_registration(file: Path) -> Registration:
     return Registration(registered, MappingProxyType(matrices), MappingProxyType(metadata))
 
 
-def _matrix(item: pydicom.Dataset, place: str) -> NDArray[np.float64]:
+def _matrix(item: "pydicom.Dataset", place: str) -> NDArray[np.float64]:
     """The matrices of an item, the first applied first."""
     whole = np.eye(4)
     for registration in item.get("MatrixRegistrationSequence") or ():

@@ -5,10 +5,9 @@ from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from ..errors import DicomError, GeometryError
@@ -20,6 +19,9 @@ from .header import METADATA, keyword_values
 from .onto import resample_onto, voxels_outside
 from .pixels import decode_frames
 from .stack import SlicePlane, Stack, plane_from_values, stack_slices
+
+if TYPE_CHECKING:
+    import pydicom
 
 RTDOSE_STORAGE = "1.2.840.10008.5.1.4.1.1.481.2"
 
@@ -72,7 +74,7 @@ def read_dose(file: Path, reference: Grid | Volume | None = None, *, parallel: b
     return dose if reference is None else _onto(dose, reference, parallel)
 
 
-def _scaling(dataset: pydicom.Dataset, name: str) -> float:
+def _scaling(dataset: "pydicom.Dataset", name: str) -> float:
     if "DoseGridScaling" not in dataset:
         raise DicomError(f"{name} has no DoseGridScaling (3004,000E): its values have no meaning")
     try:
@@ -85,7 +87,7 @@ def _scaling(dataset: pydicom.Dataset, name: str) -> float:
 
 
 def _dose_findings(
-    dataset: pydicom.Dataset, frames: int, metadata: Mapping[str, Any], greatest: float
+    dataset: "pydicom.Dataset", frames: int, metadata: Mapping[str, Any], greatest: float
 ) -> Iterator[Finding]:
     """What keeps a dose from being that of a treatment in Gy."""
     if metadata["DoseUnits"] != "GY":
@@ -124,7 +126,7 @@ def _onto(dose: Volume, reference: Grid | Volume, parallel: bool) -> Volume:
     return replace(dose, array=array, grid=grid, findings=tuple(findings))
 
 
-def _stack(dataset: pydicom.Dataset, n_frames: int, name: str) -> Stack:
+def _stack(dataset: "pydicom.Dataset", n_frames: int, name: str) -> Stack:
     """The planes of the frames as a stack of slices."""
     values = {element.keyword: element.value for element in dataset if element.tag.group in (0x0018, 0x0020, 0x0028)}
     try:
@@ -151,7 +153,7 @@ def _moved(plane: SlicePlane, position: list[float]) -> SlicePlane:
     )
 
 
-def _offsets(dataset: pydicom.Dataset, n_frames: int, first_z: float, name: str) -> NDArray[np.float64]:
+def _offsets(dataset: "pydicom.Dataset", n_frames: int, first_z: float, name: str) -> NDArray[np.float64]:
     """Offset of each plane from the first along the normal, mm; the file may give them as absolute z instead."""
     vector: Any = dataset.get("GridFrameOffsetVector")
     if n_frames == 1:

@@ -4,17 +4,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.encaps import generate_frames
 
+from .._lazy import LazyModule
 from ..errors import DicomError
 from ..kernels._jit import kernel
 from .elements import PIXEL_DATA, Elements, read_dataset
 from .pixels import NATIVE, decode_frames
+
+if TYPE_CHECKING:
+    import pydicom
+else:
+    pydicom = LazyModule("pydicom", "encaps")  # slow, and plain series do without
 
 RLE = "1.2.840.10008.1.2.5"
 _RLE_HEADER = 64  # bytes: how many segments there are, and where each begins, 32 bit little endian (PS3.5 G.5)
@@ -120,12 +124,12 @@ def _map_bits(path: Path, row: list[int], shape: tuple[int, int, int]) -> NDArra
     return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=(needed,))
 
 
-def _unpack_runs(dataset: pydicom.Dataset, shape: tuple[int, int, int], name: str) -> NDArray[np.uint8]:
+def _unpack_runs(dataset: "pydicom.Dataset", shape: tuple[int, int, int], name: str) -> NDArray[np.uint8]:
     """RLE of packed bits, which pydicom does not decode: each frame one segment of bytes (PS3.5 annex G)."""
     count = shape[1] * shape[2]
     frames = np.zeros(shape, dtype=np.uint8)
     try:
-        parts = list(generate_frames(dataset.PixelData, number_of_frames=shape[0]))
+        parts = list(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=shape[0]))
     except ValueError as error:
         raise DicomError(f"{name}: its fragments of pixels cannot be told apart: {error}") from error
     if len(parts) != shape[0]:

@@ -5,16 +5,22 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from .._lazy import LazyModule
 from ..errors import SourceError
 from ..sources.idc import CONFIG, VOCABULARY, build_database, series_query
 from ..sources.idc_layout import SIDE_COLUMNS
 from .schema import SCHEMA
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow.compute as pc
+else:
+    duckdb = LazyModule("duckdb")  # a tenth of a second each, which reading an index does without
+    pc = LazyModule("pyarrow.compute")
 
 PUBLIC = "public_index"
 """Name of the attached database of the public index."""

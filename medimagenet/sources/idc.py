@@ -11,9 +11,9 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
-
+from .._lazy import LazyModule
 from .._places import CACHE_VARIABLE
 from ..errors import SourceError
 from .idc_layout import CONFIG, LAYOUT, NAME, VOCABULARY, lay
@@ -26,6 +26,11 @@ from .idc_versions import (
     installed_version,
     versions_here,
 )
+
+if TYPE_CHECKING:
+    import duckdb
+else:
+    duckdb = LazyModule("duckdb")  # slow, and many commands do without
 
 __all__ = [
     "CONFIG",

@@ -10,11 +10,15 @@ What a side index would tell is NULL where it is not there: what an annotation r
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
-
+from .._lazy import LazyModule
 from ..findings import SEVERITY
+
+if TYPE_CHECKING:
+    import duckdb
+else:
+    duckdb = LazyModule("duckdb")  # slow, and many commands do without
 
 CONFIG = {
     "autoinstall_known_extensions": "false",  # nothing is fetched by a query
