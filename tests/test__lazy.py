@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import medimagenet
+from medimagenet._lazy import LazyModule
 
 PACKAGES = [
     "medimagenet",
@@ -49,3 +50,16 @@ def test_what_a_package_lists_is_what_it_has(name):
     assert listed == sorted(listed, key=lambda one: (not one.isupper(), one))  # constants first, as ruff has it
     assert all(hasattr(package, one) for one in listed)
     assert set(dir(package)) >= {one for one in listed if not one.startswith("__")}
+
+
+def test_a_lazy_module_is_imported_with_its_first_name(package):
+    stand_in = LazyModule("made_for_a_test", "deep")
+    assert "made_for_a_test.deep" not in sys.modules
+    assert stand_in.deep.answer == 42
+    assert stand_in.deep is sys.modules["made_for_a_test.deep"]
+
+
+def test_a_lazy_module_that_is_not_there_fails_when_it_is_used():
+    stand_in = LazyModule("not_there_at_all")
+    with pytest.raises(ModuleNotFoundError, match="not_there_at_all"):
+        stand_in.anything  # noqa: B018 -- the access is what fails

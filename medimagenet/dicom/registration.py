@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._lazy import LazyModule
 from ..errors import DicomError, GeometryError
 from ..geometry import ORTHONORMAL_TOLERANCE, Grid
 from ..volume import Volume
@@ -22,6 +23,8 @@ from .header import METADATA, keyword_values
 
 if TYPE_CHECKING:
     import pydicom
+else:
+    pydicom = LazyModule("pydicom")  # slow, and plain series do without
 
 REGISTRATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.1"
 DEFORMABLE_STORAGE = "1.2.840.10008.5.1.4.1.1.66.3"

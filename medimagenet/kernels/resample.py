@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import separable, spline, taps
+from . import separable, spline, spline_windows, taps
 from ._jit import kernel, parallel_kernel, prange
 from .borders import (
     BORDERS,
@@ -250,8 +250,8 @@ def _run_cubic(
     if not_finite:
         raise ValueError(f"cubic interpolation needs finite voxels, {not_finite} of {source.size} are nan or infinite")
     work = _work_type(source.dtype)
-    coefficients = spline.coefficients(source, work, parallel=parallel)
     if not is_diagonal(matrix, out.shape):
+        coefficients = spline.coefficients(source, work, parallel=parallel)
         affine = spline.affine_cubic_parallel if parallel else spline.affine_cubic
         affine(coefficients, matrix, offset, border_code(border), fill, rule[0], float(rule[1]), float(rule[2]), out)
         return
@@ -263,10 +263,8 @@ def _run_cubic(
         return
     z, y, x = (spline.spline_axis(n, within(n, index, border)) for n, index in indices)
     columns = slice(*inside[2])
-    weights_x = np.ascontiguousarray(x.weights[columns].T, dtype=work)
-    weights = z.weights.astype(work), y.weights.astype(work), weights_x
-    cubic = spline.cubic_parallel if parallel else spline.cubic
-    cubic(coefficients, z.taps, y.taps, x.below[columns].astype(np.uint32), *weights, inside, fill, *rule, out)
+    x = spline.SplineAxis(x.taps[columns], x.below[columns], x.weights[columns])
+    spline_windows.interpolate(source, work, (z, y, x), inside, fill, rule, out, parallel=parallel)
 
 
 def _run_weighted(

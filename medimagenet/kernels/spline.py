@@ -9,7 +9,8 @@ itself not repeated, as in scipy's ``mode="mirror"`` and in ITK::
 
 The value at an index between k and k + 1 takes the coefficients k - 1 to k + 2. The filter runs over lines that lie
 side by side, so that each step of the recursion is arithmetic on whole rows; along x, blocks of `LANES` rows are
-turned for that. Extra memory: the coefficients, one volume of the size of the source in the type of the arithmetic.
+turned for that. With aligned axes the coefficients are made a few rows at a time (`spline_windows`); an oblique map
+needs them all, one volume of the size of the source in the type of the arithmetic.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from ._jit import kernel, parallel_kernel, prange
 from .borders import folded, is_inside
-from .separable import STRIP, Columns, Floats, Indices, Voxels, fill_outside
+from .separable import Columns, Floats, Indices, Voxels, fill_outside
 
 POLE = sqrt(3) - 2
 LANES = 16
@@ -55,15 +56,14 @@ def spline_axis(n: int, index: NDArray[np.float64]) -> SplineAxis:
 def coefficients(source: Voxels, work: type[np.float32] | type[np.float64], *, parallel: bool = False) -> Floats:
     """B-spline coefficients of a volume (Z, Y, X), computed and kept in `work`."""
     found: Floats = np.empty(source.shape, dtype=np.dtype(work))
-    starts = [_start_weights(n).astype(work) for n in source.shape]
+    starts = [start_weights(n).astype(work) for n in source.shape]
     filter_slices = _filter_slices_parallel if parallel else _filter_slices
-    filter_stack = _filter_stack_parallel if parallel else _filter_stack
     filter_slices(source, starts[1], starts[2], work(POLE), found)
-    filter_stack(found, starts[0], work(POLE))
+    (filter_stack_parallel if parallel else filter_stack)(found, starts[0], work(POLE))
     return found
 
 
-def _start_weights(n: int) -> NDArray[np.float64]:
+def start_weights(n: int) -> NDArray[np.float64]:
     """Weights of the voxels 0, 1, ... in the first value of the causal filter on a mirrored line of n."""
     k = np.arange(n)
     mirrored = np.where((k > 0) & (k < n - 1), POLE ** np.maximum(2.0 * n - 2 - k, 0), 0.0)
@@ -83,15 +83,27 @@ def _add(line: Floats, other: Floats, factor: Any) -> None:
 @kernel
 def _filter(lines: Floats, start: Floats, pole: Any) -> None:
     """Voxels to coefficients along the first axis of (n, lanes), in place."""
-    n, lanes = lines.shape
-    if n == 1:
-        return
-    first = np.zeros(lanes, lines.dtype)
-    for k in range(len(start)):
-        _add(first, lines[k], start[k])
-    lines[0] = first
-    for k in range(1, n):
+    if len(lines) > 1:
+        forth(lines, start, pole, 0)
+        back(lines, pole)
+
+
+@kernel
+def forth(lines: Floats, start: Floats, pole: Any, known: int) -> None:
+    """The way there, of which the first `known` lines are done."""
+    if known == 0:
+        first = np.zeros(lines.shape[1], lines.dtype)
+        for k in range(len(start)):
+            _add(first, lines[k], start[k])
+        lines[0] = first
+    for k in range(max(known, 1), len(lines)):
         _add(lines[k], lines[k - 1], pole)
+
+
+@kernel
+def back(lines: Floats, pole: Any) -> None:
+    """The way back: begins as at a border, which is forgotten where there is none."""
+    n, lanes = lines.shape
     gain = lines.dtype.type(6)  # (1 - pole)(1 - 1 / pole)
     end = gain * pole / (pole * pole - lines.dtype.type(1))
     last, before = lines[n - 1], lines[n - 2]
@@ -104,7 +116,7 @@ def _filter(lines: Floats, start: Floats, pole: Any) -> None:
 
 
 @kernel
-def _filter_rows(source: Voxels, start: Floats, pole: Any, turned: Floats, found: Floats) -> None:
+def filter_rows(source: Voxels, start: Floats, pole: Any, turned: Floats, found: Floats) -> None:
     """Along x: `LANES` rows at a time, turned so that they lie side by side."""
     ny, nx = source.shape
     for first in range(0, ny, LANES):
@@ -124,7 +136,7 @@ def _filter_slices_body(source: Voxels, start_y: Floats, start_x: Floats, pole: 
     """Along x, then along y, slice by slice."""
     for z in prange(source.shape[0]):
         turned = np.zeros((source.shape[2], LANES), found.dtype)
-        _filter_rows(source[z], start_x, pole, turned, found[z])
+        filter_rows(source[z], start_x, pole, turned, found[z])
         _filter(found[z], start_y, pole)
 
 
@@ -201,17 +213,23 @@ def _cubic_body(
     rounds: bool,
     low: Any,
     high: Any,
+    rows: Indices,
     out: Voxels,
 ) -> None:
-    """Strips of output rows: `zs`, `ys`, `wz`, `wy` are (count, 4), `wx` is (4, columns inside)."""
+    """Strips of output rows. `rows` are the first, one behind the last, and how many a strip has.
+
+    `zs`, `ys`, `wz`, `wy` are (count, 4), `wx` is (4, columns inside).
+    """
     x0, x1, n = inside[2, 0], inside[2, 1], source.shape[2]
-    for strip in prange((out.shape[1] + STRIP - 1) // STRIP):
-        first, stop = strip * STRIP, min((strip + 1) * STRIP, out.shape[1])
+    height = rows[2]
+    for strip in prange((rows[1] - rows[0] + height - 1) // height):
+        first = rows[0] + strip * height
+        stop = min(first + height, rows[1])
         fill_outside(out, inside, fill, first, stop)
         first, stop = max(first, inside[1, 0]), min(stop, inside[1, 1])
         if first >= stop:
             continue
-        lines, slots = np.empty(4 * STRIP, np.int64), np.empty((STRIP, 4), np.int64)
+        lines, slots = np.empty(4 * height, np.int64), np.empty((height, 4), np.int64)
         lines = lines[: _choose_lines(ys, first, stop, lines, slots)]
         pane, row = np.empty((len(lines), n), wx.dtype), np.empty(n + 3, wx.dtype)
         for z in range(inside[0, 0], inside[0, 1]):
@@ -290,8 +308,8 @@ def _affine_cubic_body(
 Loop = Callable[..., None]
 _filter_slices: Loop = kernel(_filter_slices_body)
 _filter_slices_parallel: Loop = parallel_kernel(_filter_slices_body)
-_filter_stack: Loop = kernel(_filter_stack_body)
-_filter_stack_parallel: Loop = parallel_kernel(_filter_stack_body)
+filter_stack: Loop = kernel(_filter_stack_body)
+filter_stack_parallel: Loop = parallel_kernel(_filter_stack_body)
 cubic: Loop = kernel(_cubic_body)
 cubic_parallel: Loop = parallel_kernel(_cubic_body)
 affine_cubic: Loop = kernel(_affine_cubic_body)

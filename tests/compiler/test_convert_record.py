@@ -3,11 +3,20 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medimagenet.compiler.convert_record import image_record, mask_record, statistics_record, table_rows, to_csv
+from medimagenet.compiler.convert_record import (
+    TABLE_SCHEMA,
+    image_record,
+    mask_record,
+    statistics_record,
+    table_rows,
+    to_csv,
+    to_table,
+)
 from medimagenet.geometry import Grid
 from medimagenet.volume import Normalization, Volume
 
@@ -63,3 +72,8 @@ def test_the_table_has_a_row_per_file_and_the_values_of_its_own_series():
     assert (second["SeriesInstanceUID"], second["referenced_series"], second["voxels"]) == ("1.2", "1.1|1.9", 24)
     assert second["name"] == "gtv"
     assert to_csv([first, second]).count("\n") == 3
+    assert to_table([first, second]).equals(pa.Table.from_pylist([first, second], schema=TABLE_SCHEMA))
+    assert to_table([]).schema == TABLE_SCHEMA
+    odd = {**first, "name": 'Zähne "1", \n', "mean": 1e-320, "max": 2**53 + 1.0, "voxels": 2**62, "min": -0.1}
+    long = {**odd, "file": "x" * (3 << 20)}  # longer than a block of the reader
+    assert to_table([odd, long, odd]).to_pylist() == [odd, long, odd]

@@ -232,3 +232,26 @@ def test_arguments_are_cast_to_what_c_declares():
     assert compare(memcmp, one, other, np.int32(7)) == 0
     assert compare(memcmp, one, other, np.uint8(8)) > 0
     assert compare(memcmp, other, one, 8) < 0
+
+
+LOADED = """
+import sys
+import numpy as np
+from kernels_under_test import weigh
+assert weigh(np.arange(1.0, 6)) == 55
+loaded = sorted({"scipy.linalg", "numba.np.linalg"} & set(sys.modules))
+import numba
+assert numba.njit(lambda matrix: np.dot(matrix, matrix).sum())(np.eye(3)) == 3  # what needs them finds them
+print(json.dumps([loaded, sum(weigh.stats.cache_hits.values()) if hasattr(weigh, "stats") else 0]))
+"""
+
+
+def test_kept_code_is_loaded_without_what_compiles(tmp_path):
+    (tmp_path / "kernels_under_test.py").write_text(KERNELS)
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": paths, "MEDIMAGENET_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", f"import json{LOADED}"]
+    runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for _ in range(2)]
+    loaded, hits = json.loads(runs[-1].stdout)
+    assert loaded == []
+    assert hits == (0 if numba.config.DISABLE_JIT else 1)
