@@ -1,6 +1,7 @@
 """`medimagenet compile`: an index and a recipe become a store."""
 
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,13 @@ from .output import (
 )
 
 
+class StoreForm(StrEnum):
+    """How a store is kept."""
+
+    zarr = "zarr"
+    hdf5 = "hdf5"
+
+
 def command(
     index: Annotated[Path, typer.Argument(help="Index that `medimagenet index` wrote.", metavar="X.parquet")],
     recipe: Annotated[Path, typer.Option("--recipe", "-r", help="What to make of it.", metavar="R.yaml")],
@@ -35,6 +43,13 @@ def command(
         bool, typer.Option("--keep-patient-ids", help="Write original PatientIDs, not pseudonyms.")
     ] = False,
     accept_license: AcceptLicense = None,
+    form: Annotated[
+        StoreForm | None,
+        typer.Option("--form", help="Zarr folder, or HDF5 file (the default where the name ends with .h5)."),
+    ] = None,
+    max_file_bytes: Annotated[
+        int | None, typer.Option("--max-file-bytes", min=1, help="HDF5: several files, none larger than this.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be compiled, and compile nothing.")
     ] = False,
@@ -60,6 +75,8 @@ def command(
                 keep_patient_ids=keep_patient_ids,
                 accept_licenses=accept_license or (),
                 progress=progress,
+                form=None if form is None else form.value,
+                max_file_bytes=max_file_bytes,
             )
         _show_report(report, as_json)
         found = list(report.findings())

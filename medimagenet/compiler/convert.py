@@ -25,6 +25,7 @@ from ..findings import Finding
 from ..index import Index, open_index
 from ..preprocess import Recipe
 from ..store import Store, attribution_markdown, open_store
+from ..store.hdf5_files import first_file
 from .agreements import check_agreements
 from .convert_plan import ConvertPlan, To, plan_of_index, plan_of_store, settings_hash
 from .convert_record import table_rows, to_csv, to_table
@@ -124,7 +125,7 @@ def open_source(source: Index | Store | Path | str, *, jobs: int | None = None) 
     if isinstance(source, Index | Store):
         return source
     path = Path(source)
-    if (path / "zarr.json").is_file():
+    if (path / "zarr.json").is_file() or first_file(path) is not None:
         return open_store(path)
     if path.suffix.lower() == ".csv":
         pairs = importlib.import_module(f"{__package__}.pairs")  # brings nibabel, which other inputs can do without
@@ -157,7 +158,7 @@ def make_convert_plan(
     if isinstance(source, Store):
         if recipe is not None:
             raise RecipeError(
-                f"recipe {recipe.name!r} cannot be applied to store {source.path.name}, which a recipe has made: "
+                f"recipe {recipe.name!r} cannot be applied to store {source.path}, which a recipe has made: "
                 "leave it out, or convert the index"
             )
         plan, classes = plan_of_store(source), source.classes

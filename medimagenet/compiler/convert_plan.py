@@ -100,7 +100,7 @@ def plan_of_store(store: Store) -> ConvertPlan:
                 fold=row["fold"],
                 input_hash=row["stored_hash"],
                 findings=tuple(map(Finding.from_row, row["findings"] or ())),
-                store=store.path,
+                store=Path(store.path),
             )
             for row in rows
         )

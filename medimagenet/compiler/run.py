@@ -4,20 +4,27 @@ A sample exists when its row is in samples.parquet. The parent alone writes that
 are on the disk; so a compile may be killed at any moment, and the next one continues where it was.
 """
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import StoreError
 from ..index import INDEX_VERSION, Index, open_index
 from ..preprocess import Recipe
-from ..store import StoreConfig, StoreWriter, attribution_markdown, create_store
+from ..store import (
+    Hdf5Writer,
+    StoreConfig,
+    StoreWriter,
+    attribution_markdown,
+    create_hdf5_store,
+    create_store,
+)
+from ..store.hdf5_files import first_file, is_hdf5_name
 from .agreements import check_agreements
 from .plan import Plan, input_bytes, make_plan
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
@@ -26,6 +33,8 @@ from .sample import Result, compile_sample
 from .workers import Workers
 
 Progress = Callable[[int, int], None]
+Form = Literal["zarr", "hdf5"]
+Writer = StoreWriter | Hdf5Writer
 
 COMMIT_SECONDS = 5.0
 """At most this much work is lost when a compile is killed. The table is small, but it is written whole each time."""
@@ -41,6 +50,8 @@ def compile_store(
     accept_licenses: Sequence[str] = (),
     executor: Executor | None = None,
     progress: Progress | None = None,
+    form: Form | None = None,
+    max_file_bytes: int | None = None,
 ) -> CompileReport:
     """Compile the samples of an index by a recipe into a store.
 
@@ -56,9 +67,13 @@ def compile_store(
         by one
     executor : where to work instead, such as a Dask client's executor
     progress : called with (samples done, samples in all)
+    form : "zarr" or "hdf5"; None: what the recipe says, else HDF5 where `out` ends with .h5 or .hdf5
+    max_file_bytes : of a store in the HDF5 form, which then is several files; None: what the recipe says
 
     Raises
     ------
+    ValueError
+        A store in the HDF5 form is called otherwise, or `max_file_bytes` is below 1.
     RecipeError, IndexFileError
         From reading `recipe` and `index`; RecipeError also where a class matches no ROI of any sample.
     SourceError
@@ -77,14 +92,14 @@ def compile_store(
     check_agreements(index, accept_licenses, keep_patient_ids=keep_patient_ids, what="a store")
     pseudonyms = None if keep_patient_ids else Pseudonyms(user_key())
     make_plan(index, recipe, pseudonyms)  # every error of the plan comes before anything is written
-    fresh = not out.exists()
-    writer = _open_writer(out, recipe)
+    fresh = not out.exists() and first_file(out) is None
+    writer = _open_writer(out, recipe, form or recipe.store.form, max_file_bytes or recipe.store.max_file_bytes)
     try:
         outcomes, plan = _compile(index, recipe, pseudonyms, writer, jobs, executor, progress)
     except BaseException:
         writer.close()
         if fresh and not writer.rows():  # nothing was made, so nothing is left
-            shutil.rmtree(out)
+            writer.discard()
         raise
     report = CompileReport(
         path=out,
@@ -96,24 +111,26 @@ def compile_store(
     return report
 
 
-def _open_writer(out: Path, recipe: Recipe) -> StoreWriter:
-    return create_store(
-        out,
-        recipe=recipe.to_dict(),
-        recipe_hash=recipe.hash,
-        classes=recipe.classes,
-        label_kind=recipe.label,
-        index_version=str(INDEX_VERSION),
-        config=StoreConfig(chunk=recipe.store.chunk, codec=recipe.store.codec),
-        resume=out.exists(),
-    )
+def _open_writer(out: Path, recipe: Recipe, form: Form | None, max_file_bytes: int | None) -> Writer:
+    settings: dict[str, Any] = {
+        "recipe": recipe.to_dict(),
+        "recipe_hash": recipe.hash,
+        "classes": recipe.classes,
+        "label_kind": recipe.label,
+        "index_version": str(INDEX_VERSION),
+        "config": StoreConfig(chunk=recipe.store.chunk, codec=recipe.store.codec),
+        "resume": True,
+    }
+    if form == "hdf5" or (form is None and is_hdf5_name(out)):
+        return create_hdf5_store(out, max_file_bytes=max_file_bytes, **settings)
+    return create_store(out, **settings)
 
 
 def _compile(
     index: Index,
     recipe: Recipe,
     pseudonyms: Pseudonyms | None,
-    writer: StoreWriter,
+    writer: Writer,
     jobs: int | None,
     executor: Executor | None,
     progress: Progress | None,
@@ -130,7 +147,7 @@ def _compile(
     return outcomes, plan
 
 
-def _settle(plan: Plan, writer: StoreWriter) -> dict[str, Outcome]:
+def _settle(plan: Plan, writer: Writer) -> dict[str, Outcome]:
     """What needs no work: samples that are there, that must not be made, or that are no longer in the index."""
     rows = {row["sample_id"]: row for row in writer.rows()}
     outcomes: dict[str, Outcome] = {}
@@ -151,7 +168,7 @@ def _settle(plan: Plan, writer: StoreWriter) -> dict[str, Outcome]:
     return outcomes
 
 
-def _commit(results: Iterable[Result], writer: StoreWriter, total: int, progress: Progress | None) -> Iterator[Result]:
+def _commit(results: Iterable[Result], writer: Writer, total: int, progress: Progress | None) -> Iterator[Result]:
     """Pass results on, and their rows to the table: every few seconds, and whatever happens at the end."""
     rows: list[Mapping[str, Any]] = []
     committed = time.monotonic()
@@ -170,13 +187,13 @@ def _commit(results: Iterable[Result], writer: StoreWriter, total: int, progress
             writer.commit(rows)
 
 
-def _finish(report: CompileReport, writer: StoreWriter, pseudonyms: Pseudonyms | None, fresh: bool) -> None:
+def _finish(report: CompileReport, writer: Writer, pseudonyms: Pseudonyms | None, fresh: bool) -> None:
     rows = writer.rows()
     write_private(report_path(report.path), report.to_csv())
     if not rows:
         writer.close()
         if fresh:
-            shutil.rmtree(report.path)
+            writer.discard()
         reasons = Counter(finding.code for outcome in report.skipped for finding in outcome.findings)
         raise StoreError(
             f"none of {len(report.skipped)} samples could be compiled into {report.path} "

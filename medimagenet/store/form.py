@@ -70,7 +70,7 @@ class Form(Protocol):
     """One way to keep a store. Safe in many threads at once; keeps no descriptor; what it raises names the sample."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | str:
         """What `open_store` was given; it opens the same store again, in another process too."""
 
     def root(self) -> Mapping[str, Any]:

@@ -221,7 +221,7 @@ def check_format(attributes: Mapping[str, Any], where: str) -> Mapping[str, Any]
     """
     own = attributes.get(KEY)
     if not isinstance(own, Mapping) or not isinstance(own.get("format"), int):
-        raise StoreFormatError(f"{where} is a Zarr group but no Med-ImageNet store: its attributes have no {KEY!r}")
+        raise StoreFormatError(f"{where} is no Med-ImageNet store: its attributes have no {KEY!r}")
     if own["format"] != FORMAT:
         raise StoreFormatError(
             f"{where} is a store of format {own['format']}, this version of medimagenet reads format {FORMAT}: "

@@ -1,5 +1,6 @@
 """Open a store and read from it."""
 
+import importlib
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -13,34 +14,78 @@ from numpy.typing import NDArray
 from ..errors import StoreDamagedError, StoreError, StoreFormatError
 from ..volume import Mask
 from .form import Form
-from .layout import FOREGROUND, KEY, ROOT_METADATA, check_format
+from .hdf5_files import first_file
+from .hdf5_form import Hdf5Form
+from .layout import FOREGROUND, KEY, PARTIAL, ROOT_METADATA, check_format
 from .patient import Interpolation, to_patient
 from .reader import ArrayReader, ShardedArray
+from .remote_form import RemoteForm
+from .remote_objects import address_of
 from .zarr_form import ZarrForm
 
 _OPEN_ARRAYS = 4096
 """Parsed arrays that a store keeps, the last used ones; 16 bytes per chunk. Memory must not grow with samples."""
 
 
-def open_store(path: Path | str) -> "Store":
+def open_store(
+    path: Path | str,
+    storage_options: Mapping[str, Any] | None = None,
+    cache_dir: Path | str | None = None,
+    cache_bytes: int | None = None,
+) -> "Store":
     """Open a store that `create_store` or `medimagenet compile` has made.
+
+    Parameters
+    ----------
+    path
+        Of its folder, or of any of its files in the HDF5 form; or the address of one in the Zarr form, behind
+        ``s3://``, ``gs://``, ``http://`` or ``https://``.
+    storage_options, cache_dir, cache_bytes
+        For addresses alone: what obstore is told (``endpoint``, ``region``, credentials, ``headers``), the folder on
+        this machine that keeps what was fetched, and the bytes that it may take. See `remote_objects.Objects` and
+        `remote_cache.NodeCache`.
 
     Raises
     ------
     StoreError
-        There is nothing at the path.
+        There is nothing at the path, or a server cannot be reached or refuses.
     StoreFormatError
         What is there is no store, or one of a format that this version does not know.
     StoreDamagedError
         Its table of samples is missing, cut or damaged.
     """
+    address = address_of(path)
+    if address is not None:
+        remote = RemoteForm(address, storage_options, cache_dir, cache_bytes)
+        return Store(remote, check_format(remote.root(), address), remote.table())
     path = Path(path)
+    form = find_form(path)
+    if form is not None:
+        return Store(form, check_format(form.root(), str(path)), form.table())
+    unpacked = path.with_name(f"{path.name}{PARTIAL}")
+    if not path.exists() and unpacked.exists():
+        raise StoreError(
+            f'{path} is not packed yet: run the same "medimagenet compile" again to finish it, or look into {unpacked}'
+        )
     if not path.exists():
         raise StoreError(f'there is no store at {path}: make one with "medimagenet compile"')
-    if not (path / ROOT_METADATA).is_file():
-        raise StoreFormatError(f"{path} is no store: it has no {ROOT_METADATA}")
-    form = ZarrForm(path)
-    return Store(form, check_format(form.root(), str(path)), form.table())
+    raise StoreFormatError(f"{path} is no store: it has no {ROOT_METADATA}, and is no HDF5 file (.h5)")
+
+
+def find_form(path: Path) -> Form | None:
+    """What a store at a path is kept in; None where there is none.
+
+    A store in the HDF5 form is found by its name, by any of its files, and by the folder that its files are in.
+
+    Raises
+    ------
+    StoreFormatError, StoreDamagedError
+        A file is called as one in the HDF5 form, and is not, or cannot be read.
+    """
+    if (path / ROOT_METADATA).is_file():
+        return ZarrForm(path)
+    first = first_file(path)
+    return None if first is None else Hdf5Form(first)
 
 
 class Store:
@@ -56,7 +101,8 @@ class Store:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self._path,)
+        arguments = self._form.arguments if isinstance(self._form, RemoteForm) else (self._path,)
+        return open_store, arguments
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -65,8 +111,8 @@ class Store:
         return f"Store({str(self._path)!r}, samples={len(self)}, classes={list(self.classes)})"
 
     @property
-    def path(self) -> Path:
-        """The store's folder, or its file."""
+    def path(self) -> Path | str:
+        """The store's folder, its file, or its address."""
         return self._path
 
     @property
@@ -204,6 +250,21 @@ class Store:
         if array.source_grid is None:
             raise ValueError(f"sample {sample_id} does not know the grid of its scan (source_grid)")
         return to_patient(prediction, array.grid, array.source_grid, self.classes, interpolation=interpolation)
+
+    def to_tf_dataset(self, **options: Any) -> Any:
+        """A ``tf.data.Dataset`` of random patches, the batches of a `PatchLoader` with the same settings.
+
+        Parameters
+        ----------
+        options
+            As for `train.to_tf_dataset`; patch_size is needed.
+
+        Raises
+        ------
+        MissingPackageError
+            TensorFlow is not installed.
+        """
+        return importlib.import_module("medimagenet.train.tensorflow").to_tf_dataset(self, **options)
 
     def _row_number(self, sample_id: str) -> int:
         try:

@@ -11,7 +11,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ..errors import StoreError, StoreExistsError
-from .files import hash_files
+from ..errors import StoreExistsError
+from .files import failures_of, hash_files
 from .layout import (
     ATTRIBUTION,
     FOREGROUND,
@@ -89,7 +89,7 @@ def create_store(
         "config": writer.config.to_dict(),
         "fingerprint": None,
     }
-    with _failures_of(path, str(path)):
+    with failures_of(path, str(path)):
         if path.exists() or path.is_symlink():
             _check_resumable(path, recipe_hash, resume=resume)
         else:
@@ -97,22 +97,6 @@ def create_store(
         _lock(path)
         _clean(path)
     return writer
-
-
-@contextlib.contextmanager
-def _failures_of(store: Path, what: str) -> Iterator[None]:
-    """Say of an OSError what could not be written, and of a full disk how full it is."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            where = error.filename or store
-            raise StoreError(f"{what} cannot be written: {error.strerror or error} ({where})") from error
-        free = shutil.disk_usage(next(place for place in (store, *store.parents) if place.exists())).free
-        raise StoreError(
-            f"{what} cannot be written: the disk is full ({free / 1e6:.1f} MB free at {store}). Samples committed so "
-            "far are whole: make room and run the same command again, it continues there"
-        ) from error
 
 
 def _create(path: Path, attributes: Mapping[str, Any]) -> None:
@@ -146,7 +130,11 @@ def _check_resumable(path: Path, recipe_hash: str, *, resume: bool) -> None:
         raise StoreExistsError(f"{path} exists: choose another path, remove it, or continue it with resume")
     if not (path / ROOT_METADATA).is_file():
         raise StoreExistsError(f"{path} exists and is no store: choose another path")
-    own = check_format(read_metadata(path, str(path)).get("attributes", {}), str(path))
+    check_recipe(path, check_format(read_metadata(path, str(path)).get("attributes", {}), str(path)), recipe_hash)
+
+
+def check_recipe(path: Path, own: Mapping[str, Any], recipe_hash: str) -> None:
+    """Raise StoreExistsError unless a store, whose own attributes these are, was made by the recipe."""
     if own.get("recipe_hash") != recipe_hash:
         raise StoreExistsError(
             f"{path} was made by another recipe (hash {str(own.get('recipe_hash'))[:12]}, this one is "
@@ -221,7 +209,7 @@ class StoreWriter:
             The sample cannot be written, for instance on a full disk. Nothing of it is left behind.
         """
         self._check(data)
-        with _failures_of(self.path, f"sample {data.sample_id} of {self.path}"):
+        with failures_of(self.path, f"sample {data.sample_id} of {self.path}"):
             partial = Path(tempfile.mkdtemp(prefix=f"{data.sample_id}.", dir=self.path / PARTIAL))
             try:
                 row = self._write(data, partial / data.sample_id)
@@ -241,13 +229,13 @@ class StoreWriter:
         A row replaces the one of the same id. The whole table is written, so commit many samples at once.
         """
         table = merge_tables(read_table(self.path), build_table(rows))
-        with _failures_of(self.path, f"the table of {self.path}"):
+        with failures_of(self.path, f"the table of {self.path}"):
             write_table(self.path, table)
 
     def remove(self, sample_id: str) -> None:
         """Take a sample out: first its row, then its bytes."""
         table = read_table(self.path)
-        with _failures_of(self.path, f"the table of {self.path}"):
+        with failures_of(self.path, f"the table of {self.path}"):
             write_table(self.path, table.filter(pc.not_equal(table.column("sample_id"), sample_id)).combine_chunks())
             shutil.rmtree(self.path / SAMPLES / sample_id, ignore_errors=True)
 
@@ -261,7 +249,7 @@ class StoreWriter:
         """
         document = read_metadata(self.path, str(self.path))
         document["attributes"][KEY]["fingerprint"] = dict(fingerprint)
-        with _failures_of(self.path, str(self.path)):
+        with failures_of(self.path, str(self.path)):
             partial = self.path / PARTIAL
             (partial / ATTRIBUTION).write_text(attribution_markdown, encoding="utf-8")
             write_json(partial / ROOT_METADATA, document)
@@ -276,6 +264,11 @@ class StoreWriter:
         """Let go of a store that is not finished: what is committed stays, what is partial goes."""
         shutil.rmtree(self.path / PARTIAL, ignore_errors=True)
         _unlock(self.path)
+
+    def discard(self) -> None:
+        """Remove the store, with all that is committed."""
+        self.close()
+        shutil.rmtree(self.path)
 
     def _check(self, data: SampleData) -> None:
         unknown = sorted(set(data.row) - set(GIVEN))

@@ -1,4 +1,4 @@
-"""Small stores: two samples of a CT-like image with a label of two overlapping classes."""
+"""Small stores: two samples of a CT-like image with a label of two overlapping classes, in each form of the store."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,7 +10,15 @@ import pytest
 
 from medimagenet.geometry import Grid
 from medimagenet.kernels.foreground import foreground_points
-from medimagenet.store import SampleData, StoreConfig, StoredArray, StoreWriter, create_store
+from medimagenet.store import (
+    Hdf5Writer,
+    SampleData,
+    StoreConfig,
+    StoredArray,
+    StoreWriter,
+    create_hdf5_store,
+    create_store,
+)
 from medimagenet.volume import Normalization
 
 CLASSES = ("GTV", "lung/left")  # a class may be called what no file can be
@@ -39,18 +47,27 @@ def sample(sample_id: str = "p1", *, grid: Grid = GRID, seed: int = 0, **row: An
     )
 
 
-def create(path: Path, *, recipe_hash: str = "a" * 64, resume: bool = False, **config: Any) -> StoreWriter:
-    """An empty store."""
-    return create_store(
-        path,
-        recipe={"name": "test", "spacing": [1.5, 2.0, 3.0]},
-        recipe_hash=recipe_hash,
-        classes=CLASSES,
-        label_kind="channels",
-        index_version="1",
-        config=StoreConfig(**{"chunk": 8, **config}),
-        resume=resume,
-    )
+def create(
+    path: Path,
+    *,
+    recipe_hash: str = "a" * 64,
+    resume: bool = False,
+    max_file_bytes: int | None = None,
+    **config: Any,
+) -> StoreWriter | Hdf5Writer:
+    """An empty store; in the HDF5 form where its name ends with .h5."""
+    settings: dict[str, Any] = {
+        "recipe": {"name": "test", "spacing": [1.5, 2.0, 3.0]},
+        "recipe_hash": recipe_hash,
+        "classes": CLASSES,
+        "label_kind": "channels",
+        "index_version": "1",
+        "config": StoreConfig(**{"chunk": 8, **config}),
+        "resume": resume,
+    }
+    if path.suffix == ".h5":
+        return create_hdf5_store(path, max_file_bytes=max_file_bytes, **settings)
+    return create_store(path, **settings)
 
 
 def write(path: Path, names: tuple[str, ...] = ("p1", "p2"), **config: Any) -> Path:
@@ -62,7 +79,9 @@ def write(path: Path, names: tuple[str, ...] = ("p1", "p2"), **config: Any) -> P
 
 
 def tree_hash(folder: Path) -> dict[str, str]:
-    """Every file below a folder, and the hash of its bytes."""
+    """Every file below a folder, or a file, and the hash of its bytes."""
+    if folder.is_file():
+        return {"": hashlib.sha256(folder.read_bytes()).hexdigest()}
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -76,6 +95,26 @@ def store_path(tmp_path: Path) -> Path:
     return write(tmp_path / "small.zarr")
 
 
+FORMS: dict[str, dict[str, Any]] = {
+    "zarr": {"name": "small.zarr"},
+    "hdf5": {"name": "small.h5"},
+    "hdf5-files": {"name": "small.h5", "max_file_bytes": 150_000},  # one sample each
+}
+
+
+@pytest.fixture(params=list(FORMS))
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A finished store of the samples p1 and p2, in each form."""
+    settings = dict(FORMS[request.param])
+    return write(tmp_path / settings.pop("name"), **settings)
+
+
+@pytest.fixture(params=["zarr", "hdf5"])
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where a store may be written, in each form."""
+    return tmp_path / str(FORMS[request.param]["name"])
+
+
 @pytest.fixture(scope="session")
 def tools() -> Any:
     """The functions of this file: test modules cannot import a conftest."""
@@ -84,7 +123,7 @@ def tools() -> Any:
         classes = CLASSES
         grid = GRID
         sample: Callable[..., SampleData] = staticmethod(sample)
-        create: Callable[..., StoreWriter] = staticmethod(create)
+        create: Callable[..., StoreWriter | Hdf5Writer] = staticmethod(create)
         write: Callable[..., Path] = staticmethod(write)
         tree_hash: Callable[..., dict[str, str]] = staticmethod(tree_hash)
 

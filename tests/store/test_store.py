@@ -15,8 +15,8 @@ from medimagenet.errors import StoreDamagedError, StoreError, StoreFormatError
 from medimagenet.store import open_store, store, verify
 
 
-def test_samples_and_arrays(store_path, tools):
-    opened = open_store(store_path)
+def test_samples_and_arrays(any_store, tools):
+    opened = open_store(any_store)
     assert len(opened) == 2
     assert opened.ids() == ("p1", "p2")
     assert opened.names("p1") == ("image", "label", "dose")
@@ -27,7 +27,7 @@ def test_samples_and_arrays(store_path, tools):
     assert opened.attributes["index_version"] == "1"
     assert opened.attributes["fingerprint"] == {"n_samples": 2}
     assert opened.is_finished
-    assert repr(opened) == f"Store({str(store_path)!r}, samples=2, classes=['GTV', 'lung/left'])"
+    assert repr(opened) == f"Store({str(opened.path)!r}, samples=2, classes=['GTV', 'lung/left'])"
     for name, written in tools.sample("p2").arrays.items():
         np.testing.assert_array_equal(opened.array("p2", name).read(), written.array)
         assert opened.array("p2", name).grid == written.grid
@@ -51,26 +51,24 @@ def test_a_row_says_what_was_written(store_path, tools):
     assert row["stored_bytes"] == sum(path.stat().st_size for path in files)
 
 
-def test_splits(tmp_path, tools):
-    writer = tools.create(tmp_path / "s.zarr")
+def test_splits(new_store, tools):
+    writer = tools.create(new_store)
     splits = {"a": "train", "b": "val", "c": "train"}
     writer.commit([writer.write_sample(tools.sample(name, split=split)) for name, split in splits.items()])
-    opened = open_store(tmp_path / "s.zarr")
+    writer.finish("", {})
+    opened = open_store(new_store)
     assert opened.ids("train") == ("a", "c")
     assert opened.ids("val") == ("b",)
     assert opened.ids("test") == ()
-    assert not opened.is_finished
+    assert opened.is_finished
 
 
-def test_foreground(store_path, tools):
-    opened = open_store(store_path)
+def test_foreground(any_store, tools):
+    opened = open_store(any_store)
     for name, points in tools.sample("p1").foreground.items():
         found = opened.foreground("p1", name)
         assert found.dtype == np.int32
         np.testing.assert_array_equal(found, points)
-    whole = zarr.open_array(store_path / "samples/p1/foreground", mode="r")
-    both = np.concatenate([opened.foreground("p1", name) for name in tools.classes])
-    np.testing.assert_array_equal(whole[...], both)
 
 
 def test_any_zarr_reader_finds_its_way(store_path, tools):
@@ -84,6 +82,10 @@ def test_any_zarr_reader_finds_its_way(store_path, tools):
     written = tools.sample("p1").arrays["image"].array
     np.testing.assert_array_equal(image[level["path"]][...], written)
     assert image[level["path"]].metadata.dimension_names == ("c", "z", "y", "x")
+    whole = zarr.open_array(store_path / "samples/p1/foreground", mode="r")
+    both = np.concatenate([open_store(store_path).foreground("p1", name) for name in tools.classes])
+    np.testing.assert_array_equal(whole[...], both)
+    assert not open_store(tools.create(store_path.with_name("new.zarr")).path).is_finished
 
 
 @pytest.mark.parametrize(
@@ -96,9 +98,9 @@ def test_any_zarr_reader_finds_its_way(store_path, tools):
         (lambda opened: opened.foreground("p3", "GTV"), "no sample 'p3'"),
     ],
 )
-def test_asking_for_what_is_not_there(store_path, ask, words):
+def test_asking_for_what_is_not_there(any_store, ask, words):
     with pytest.raises(KeyError) as error:
-        ask(open_store(store_path))
+        ask(open_store(any_store))
     assert words in str(error.value)
 
 
@@ -149,9 +151,9 @@ def test_foreground_whose_attributes_are_gone(store_path):
         open_store(store_path).foreground("p1", "GTV")
 
 
-def test_arrays_stay_open_up_to_a_number(store_path, monkeypatch):
+def test_arrays_stay_open_up_to_a_number(any_store, monkeypatch):
     monkeypatch.setattr(store, "_OPEN_ARRAYS", 2)
-    opened = open_store(store_path)
+    opened = open_store(any_store)
     first = opened.array("p1")
     assert opened.array("p1") is first
     opened.array("p1", "label")
@@ -167,8 +169,8 @@ def _sum_of(opened):
     return int(opened.array("p1").read().sum())
 
 
-def test_a_worker_process_reads_a_pickled_store(store_path):
-    opened = open_store(store_path)
+def test_a_worker_process_reads_a_pickled_store(any_store):
+    opened = open_store(any_store)
     expected = _sum_of(opened)
     with multiprocessing.get_context("fork").Pool(1) as pool:
         assert pool.apply(_sum_of, (opened,)) == expected
