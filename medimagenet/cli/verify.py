@@ -1,7 +1,6 @@
 """`medimagenet verify`: whether a store still holds what was written."""
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,14 +10,14 @@ from .output import ExitCode, JsonFlag, progress_bar, write_json, write_line, wr
 
 
 def command(
-    store: Annotated[Path, typer.Argument(help="Store to read.", metavar="Y.zarr")],
+    store: Annotated[str, typer.Argument(help="Store to read, or its address.", metavar="Y.zarr")],
     as_json: JsonFlag = False,
 ) -> None:
     """Read every byte of a store and compare it with its hashes. Exit code 1 when something differs."""
     with progress_bar("verifying") as progress:
         problems = verify(store, progress=progress)
     if as_json:
-        write_json({"store": str(store), "ok": not problems, "problems": list(map(dataclasses.asdict, problems))})
+        write_json({"store": store, "ok": not problems, "problems": list(map(dataclasses.asdict, problems))})
     elif problems:
         write_table(
             ["sample", "array", "problem"], [[problem.sample_id, problem.array, problem.what] for problem in problems]

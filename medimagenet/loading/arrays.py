@@ -100,7 +100,7 @@ class Samples:
         targets: Targets | None = None,
     ) -> None:
         opened = store if isinstance(store, Store) else open_store(store)
-        self.path = Path(opened.path)
+        self.path = opened.path
         self.orientation = orientation
         self.ids: tuple[str, ...] = opened.ids(split)
         if not self.ids:
@@ -120,11 +120,11 @@ class Samples:
         self.foreground = lru_cache(maxsize=_KEPT_FOREGROUNDS)(self._foreground)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("store", "open", "foreground")}
+        return {name: value for name, value in vars(self).items() if name not in ("open", "foreground")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._attach(open_store(self.path))
+        self._attach(self.store)
 
     def _open(self, sample_id: str) -> Sample:
         names = self.store.names(sample_id)
