@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from .._lazy import LazyModule
 from ..errors import SourceError
 from ..sources.idc_layout import COLLECTION_COUNTS
 from ..sources.idc_versions import current_version
@@ -19,7 +19,11 @@ from .licenses import allows_commercial_use, by_restrictiveness
 from .rows import PUBLIC
 
 if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
     from .table import Index
+else:
+    pq = LazyModule("pyarrow.parquet")  # which most queries do not need: 30 ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,7 @@ def citations() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     sources = [source for row in _told().values() for source in row["sources"] or ()]
-    for source in [*sources, *pq.read_table(current_version().files["analysis_results_index"]).to_pylist()]:
+    for source in [*sources, *_read(current_version().files["analysis_results_index"])]:
         text = _plain_text(source.get("citation"))
         doi = source.get("source_doi") or source.get("source_DOI")
         if doi and text:
@@ -99,8 +103,13 @@ def _told() -> dict[str, dict[str, Any]]:
 
 @cache
 def _told_by(path: Path) -> dict[str, dict[str, Any]]:
+    return {row["collection_id"]: row for row in _read(path)}
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
     try:
-        return {row["collection_id"]: row for row in pq.read_table(path).to_pylist()}
+        with pq.ParquetFile(path) as file:  # read_table would import pandas where it is installed: half a second
+            return list(file.read().to_pylist())
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 

@@ -17,10 +17,8 @@ from .schema import SCHEMA
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow.compute as pc
 else:
-    duckdb = LazyModule("duckdb")  # a tenth of a second each, which reading an index does without
-    pc = LazyModule("pyarrow.compute")
+    duckdb = LazyModule("duckdb")  # a tenth of a second, which reading an index does without
 
 PUBLIC = "public_index"
 """Name of the attached database of the public index."""
@@ -88,8 +86,8 @@ class Rows:
     def _find_values(self, column: str) -> list[str]:
         found: set[str | None] = set()
         for table in self.tables:
-            values = table.column(column)
-            found.update(pc.unique(pc.list_flatten(values) if pa.types.is_list(values.type) else values).to_pylist())
+            for values in table.column(column).chunks:
+                found.update((values.flatten() if pa.types.is_list(values.type) else values).unique().to_pylist())
         if self.public is not None:
             if column not in VOCABULARY:
                 raise ValueError(f"values are kept of {', '.join(VOCABULARY)}, not of {column!r}")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from .._lazy import LazyModule
 from .._optional import require
@@ -26,10 +25,12 @@ from .stats import Stats, count_index
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow.parquet as pq
 
     from ..sources.inventory import Inventory  # would load the scan of headers, which a query does not need
 else:
     duckdb = LazyModule("duckdb")  # a tenth of a second, which reading an index does without
+    pq = LazyModule("pyarrow.parquet")  # which queries of the public index do not need
 
 _HTML_ROWS = 10
 _HTML_COLUMNS = ("collection_id", "PatientID", "Modality", "SeriesDescription", "n_instances", "size_bytes", "license")
