@@ -21,7 +21,7 @@ from ..preprocess import Recipe, preprocess
 from ..store import ArrayReader, open_store
 from ..volume import Volume
 from .convert_plan import Item
-from .decode import ANNOTATIONS, NIFTI, exactly, read_case
+from .decode import ANNOTATIONS, NIFTI, exactly, read_by_recipe, read_case
 
 LABEL = "label"
 MASK_BYTES = 1 << 28
@@ -72,8 +72,7 @@ def read_content(item: Item, recipe: Recipe | None, *, as_map: bool) -> Content:
 
 
 def _of_recipe(item: Item, recipe: Recipe, *, as_map: bool) -> Content:
-    decoded = read_case(_sample(item), recipe.rois, several=recipe.several, fix=recipe.fixes)
-    case = preprocess(decoded, recipe)
+    case = preprocess(read_by_recipe(_sample(item), recipe), recipe)
     mask = case.mask
     content = Content(
         images=dict(case.images),

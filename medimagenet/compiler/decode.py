@@ -9,8 +9,10 @@ import numpy as np
 
 from ..dicom import read_dose, read_mask, read_registration, read_series
 from ..dicom.mask import read_regions
+from ..dicom.regions import Between, OffGrid
 from ..index import Index, Sample
 from ..nifti import read_nifti, read_nifti_mask
+from ..preprocess import Recipe
 from ..rois import Several, match_rois
 from ..volume import Case, Mask, Volume
 
@@ -26,6 +28,8 @@ def read_case(
     *,
     several: Several = "merge",
     fix: Collection[str] = (),
+    between: Between = "nearest",
+    off_grid: OffGrid = "fail",
 ) -> Case:
     """Decode every series of a sample.
 
@@ -34,6 +38,7 @@ def read_case(
     fix : codes of findings that decoding repairs, as `read_series` takes them; the provenance says what was done
     rois : patterns per class, as `match_rois` takes them. ROIs that no class takes are not filled, since a plan with
         forty ROIs takes gigabytes; the provenance names them. None fills all.
+    between, off_grid : of annotations, as `read_mask` takes them
 
     Returns
     -------
@@ -55,7 +60,8 @@ def read_case(
         elif modality in ANNOTATIONS:
             path = Index.paths(row)[0]
             wanted, left_out = _wanted(path, rois, several)
-            masks.append(read_mask(path, next(iter(images.values())), wanted))
+            leading = next(iter(images.values()))
+            masks.append(read_mask(path, leading, wanted, between=between, off_grid=off_grid))
             provenance.append({"step": "ReadRois", "modality": modality, "left_out": left_out})
         elif modality == "RTDOSE":
             images[modality] = read_dose(Index.paths(row)[0])
@@ -71,6 +77,18 @@ def read_case(
         mask=_join(masks),
         findings=tuple(sample.findings),
         provenance=tuple(provenance),
+    )
+
+
+def read_by_recipe(sample: Sample, recipe: Recipe) -> Case:
+    """`read_case` with what a recipe says about regions and repairs."""
+    return read_case(
+        sample,
+        recipe.rois,
+        several=recipe.several,
+        fix=recipe.fixes,
+        between=recipe.between,
+        off_grid=recipe.off_grid,
     )
 
 

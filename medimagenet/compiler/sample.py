@@ -17,7 +17,7 @@ from ..preprocess.steps import crop_box
 from ..store import SampleData, StoredArray, StoreWriter
 from ..store.attribution import most_restrictive
 from ..volume import Case, Volume
-from .decode import read_case
+from .decode import read_by_recipe
 from .plan import Task
 
 
@@ -41,7 +41,7 @@ def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter) -> Result:
         The store cannot be written, for instance on a full disk.
     """
     try:
-        case = read_case(task.sample, recipe.rois, several=recipe.several, fix=recipe.fixes)
+        case = read_by_recipe(task.sample, recipe)
     except DicomError as error:
         finding = Finding(code="not_decodable", message=str(error))
         return Result(sample_id=task.sample_id, row=None, findings=(*task.findings, *error.findings, finding))

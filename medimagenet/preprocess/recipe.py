@@ -45,6 +45,8 @@ LATER_KEYS: Mapping[tuple[str, ...], Any] = {
     ("split", "folds"): 0,
     ("steps",): [],
     ("antialias",): False,
+    ("between",): "nearest",
+    ("off_grid",): "fail",
     ("targets",): None,
     ("store", "form"): None,
     ("store", "max_file_bytes"): None,
@@ -325,6 +327,10 @@ class Recipe(_Section):
     """When one class matches several ROIs: their union, or the one that the earliest pattern matches."""
     on_missing_class: Literal["skip", "empty", "fail"] = "skip"
     """When a class matches no ROI of a sample: leave the sample out, keep it with an empty class, or stop."""
+    between: Literal["nearest", "interpolate"] = "nearest"
+    """RTSTRUCT: what slices between contour planes take: the nearest plane within half a slice, or shapes between."""
+    off_grid: Literal["fail", "nearest"] = "fail"
+    """SEG whose frames do not lie on the leading image's voxels: leave the sample out, or take the nearest voxel."""
     label: Literal["channels", "map"] = "channels"
     """One channel per class, or one map in which the class written later in `rois` wins where classes overlap."""
     spacing: tuple[Positive | None, Positive | None, Positive | None] | None = None

@@ -1,11 +1,15 @@
 """read_case: which series become what, against the readers of single series and the phantom's truth."""
 
 import numpy as np
+import pydicom
 import pytest
 
 from medimagenet.compiler import read_case
+from medimagenet.compiler.decode import read_by_recipe
+from medimagenet.dicom import read_mask, read_series
 from medimagenet.errors import DicomError
 from medimagenet.index import find_samples, index_directory
+from medimagenet.preprocess import Recipe
 from medimagenet.synthetic import write_patients
 
 from .conftest import SIZE, SPACING
@@ -84,3 +88,41 @@ def test_a_series_that_is_repaired_says_so(tmp_path, defect, code):
     step = next(step for step in case.provenance if step["step"] == "Repair")
     assert (step["modality"], step["code"]) == ("CT", code)
     assert case.mask.array.shape[1:] == volume.array.shape
+
+
+def test_slices_between_contours_are_as_the_recipe_says(tmp_path):
+    (truth,) = write_patients(tmp_path, 1, modalities=("CT", "RTSTRUCT"), size=SIZE, spacing=SPACING, jobs=1)
+    path = truth.paths["RTSTRUCT"][0]
+    ds = pydicom.dcmread(path)
+    for region in ds.ROIContourSequence:
+        heights = sorted({float(contour.ContourData[2]) for contour in region.ContourSequence})
+        region.ContourSequence = [c for c in region.ContourSequence if float(c.ContourData[2]) in heights[::2]]
+    ds.save_as(path)
+    sample, image = sample_of(truth, "CT,RTSTRUCT"), read_series(truth.paths["CT"])
+    recipe = {"name": "a", "modalities": ["CT", "RTSTRUCT"], "rois": {"liver": "liver"}}
+    sparse, whole = (
+        read_by_recipe(sample, Recipe.from_dict(recipe | {"between": between})).mask.array
+        for between in ("nearest", "interpolate")
+    )
+    np.testing.assert_array_equal(sparse, read_mask(path, image, {"liver": ["liver"]}).array)
+    judged = read_mask(path, image, {"liver": ["liver"]}, between="interpolate").array
+    np.testing.assert_array_equal(whole, judged)
+    assert whole.sum() > 1.4 * sparse.sum() > 0
+
+
+def test_a_seg_on_other_voxels_is_as_the_recipe_says(tmp_path):
+    (truth,) = write_patients(tmp_path, 1, modalities=("CT", "SEG"), size=SIZE, spacing=SPACING, jobs=1)
+    path = truth.paths["SEG"][0]
+    ds = pydicom.dcmread(path)
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        place = frame.PlanePositionSequence[0].ImagePositionPatient
+        place[0] = float(place[0]) + 0.4 * SPACING[0]
+    ds.save_as(path)
+    sample = sample_of(truth, "CT,SEG")
+    recipe = {"name": "a", "modalities": ["CT", "SEG"], "rois": {"liver": "liver"}}
+    with pytest.raises(DicomError, match="grid"):
+        read_by_recipe(sample, Recipe.from_dict(recipe))
+    case = read_by_recipe(sample, Recipe.from_dict(recipe | {"off_grid": "nearest"}))
+    judged = read_mask(path, read_series(truth.paths["CT"]), {"liver": ["liver"]}, off_grid="nearest")
+    np.testing.assert_array_equal(case.mask.array, judged.array)
+    assert case.mask.array.any()

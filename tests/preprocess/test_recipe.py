@@ -168,6 +168,7 @@ def test_there_and_back_through_json():
         ("[1, null, 3]", "[1.0, null, 3.0]"),
         ("lung: lung.*", "lung: [lung.*]"),
         ("spacing:", "several: merge\nspacing:"),  # a default written out
+        ("spacing:", "between: nearest\noff_grid: fail\nspacing:"),
         ("  CT:", "  PT: {interpolation: linear}\n  CT:"),
     ],
 )
@@ -182,6 +183,8 @@ def test_what_changes_no_voxel_keeps_the_hash(old, new):
         ("gtv.*, tumor", "tumor, gtv.*"),
         ("  tumour: [gtv.*, tumor]\n  lung: lung.*", "  lung: lung.*\n  tumour: [gtv.*, tumor]"),
         ("low: -1000", "low: -999"),
+        ("spacing:", "between: interpolate\nspacing:"),
+        ("spacing:", "off_grid: nearest\nspacing:"),
         ("[CT, PT, RTSTRUCT]", "[CT, PT, SEG]"),
     ],
 )
@@ -223,7 +226,7 @@ def test_the_schema_knows_every_key():
     schema = Recipe.json_schema()
     assert set(schema["properties"]) == set(yaml.safe_load(TEXT)) | {
         "description", "several", "on_missing_class", "label", "orientation", "mask_interpolation", "store",
-        "antialias", "steps", "targets",
+        "antialias", "steps", "targets", "between", "off_grid",
     }  # fmt: skip
     assert schema["additionalProperties"] is False
     json.dumps(schema)
