@@ -1,7 +1,8 @@
 """loading: takes a `Store` and a sampler, gives samples and batches; on disk: the loader's state in a checkpoint.
 
-`PatchDataset` and `VolumeDataset` are map-style and give MONAI-dictionary items to any DataLoader; `PatchLoader`
-fills batches with threads, and gives the same patches. All are pure functions of (seed, epoch, index).
+`PatchDataset`, `SliceDataset` and `VolumeDataset` are map-style and give MONAI-dictionary items to any DataLoader;
+`PatchLoader` fills batches with threads, and gives the same patches. All are pure functions of (seed, epoch, index).
+`GridPatchDataset` and `GridAggregator` are for inference over whole volumes.
 """
 
 from typing import TYPE_CHECKING

@@ -190,7 +190,8 @@ def _as_table(targets: Targets) -> tuple[pa.Table, str]:
     texts = {name: pa.string() for name in (targets.key, *KEYS, *targets.classes) if name}  # 007 is no number
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return pa.parquet.read_table(path), str(path)
+            with pa.parquet.ParquetFile(path) as file:  # read_table would import pandas
+                return file.read(), str(path)
         options = pa.csv.ConvertOptions(column_types=texts)
         return pa.csv.read_csv(path, convert_options=options), str(path)
     except (OSError, pa.ArrowException) as error:

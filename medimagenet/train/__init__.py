@@ -1,4 +1,4 @@
-"""train: takes loaders, gives MONAI and Lightning objects; on disk: their checkpoints.
+"""train: takes loaders, gives MONAI, Lightning and TensorFlow objects; on disk: their checkpoints.
 
 `DataModule` hands a store to Lightning; `monai_adapter` joins MONAI's inference and DataLoader with our datasets;
 `train_segmentation` is a whole small training.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .monai_adapter import predict_volume as predict_volume
     from .monai_adapter import to_stored_order as to_stored_order
     from .segmentation import SegmentationModule as SegmentationModule
+    from .tensorflow import to_tf_dataset as to_tf_dataset
 
 _HOMES = {
     "DataModule": "datamodule",
@@ -30,6 +31,7 @@ _HOMES = {
     "predict_masks": "fit",
     "predict_volume": "monai_adapter",
     "to_stored_order": "monai_adapter",
+    "to_tf_dataset": "tensorflow",
     "train_segmentation": "fit",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "predict_masks",
     "predict_volume",
     "to_stored_order",
+    "to_tf_dataset",
     "train_segmentation",
 ]
 

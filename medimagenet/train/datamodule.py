@@ -1,22 +1,24 @@
 """DataModule: a store for Lightning's Trainer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import lightning
 import monai.data
 
-from ..loading import EpochSampler, PatchDataset, PatchLoader, VolumeDataset
+from ..loading import EpochSampler, PatchDataset, PatchLoader, SliceDataset, VolumeDataset
 from ..loading.patches import DEFAULT_FOREGROUND
-from ..store import Store, open_store
+from ..loading.volumes import Weights
+from ..store import Store, Targets, open_store
 from .monai_adapter import EpochLoader
 
 Transform = Callable[[Any], Any]
 
 
 class DataModule(lightning.LightningDataModule):
-    """Random patches for training, whole volumes (batches of one) for validation, test and prediction.
+    """Random patches for training, whole volumes (batches of one) for validation, test and prediction; or slices.
 
     Everything is derived from a path and plain values, which are the hyperparameters, so that LightningCLI and
     checkpoints can hold them. A checkpoint in the middle of an epoch resumes with exactly the batches that would have
@@ -34,6 +36,11 @@ class DataModule(lightning.LightningDataModule):
     label_dtype : "uint8" or "float32"
     pad : what image voxels outside the volume become, after normalisation
     seed : with epoch and index it names a patch
+    balance, classes, weights : which volumes and classes patches are drawn from, as for `PatchDataset`
+    targets : numbers for `target`, in all splits: names of stored ones, or a `Targets`, or its fields as a mapping
+    slice_axis : "x", "y" or "z" for a 2-D network: training then draws slices of a `SliceDataset`, in worker processes,
+        and the other splits give every slice once. The patch size is two numbers, the epoch's length slices
+    neighbours : slices on each side that come along as channels
     workers : threads that fill training batches; with `train_transform`, processes. None: one per core, at most 8
     prefetch : batches that are filled ahead
     train_transform : MONAI transform of single training items on the CPU; training then runs through MONAI's
@@ -57,6 +64,12 @@ class DataModule(lightning.LightningDataModule):
         label_dtype: str = "uint8",
         pad: float = 0.0,
         seed: int = 0,
+        balance: str = "volumes",
+        classes: Sequence[str] | None = None,
+        weights: Weights | None = None,
+        targets: Targets | str | Sequence[str] | Mapping[str, Any] | None = None,
+        slice_axis: str | None = None,
+        neighbours: int = 0,
         workers: int | None = None,
         prefetch: int = 3,
         train_transform: Transform | None = None,
@@ -64,7 +77,7 @@ class DataModule(lightning.LightningDataModule):
         batch_transform: Transform | None = None,
     ) -> None:
         super().__init__()
-        self._path = Path(store.path if isinstance(store, Store) else store)
+        self._store = store
         self._batch_size, self._workers, self._prefetch = batch_size, workers, prefetch
         self._train_transform = train_transform
         self._volume_transform = volume_transform
@@ -74,33 +87,49 @@ class DataModule(lightning.LightningDataModule):
             "keys": None if keys is None else list(keys),
             "label_dtype": label_dtype,
             "seed": seed,
+            "targets": Targets(**targets) if isinstance(targets, Mapping) else targets,
         }
         self._patches: dict[str, Any] = {
             "patch_size": [int(n) for n in patch_size],
             "patches_per_epoch": patches_per_epoch,
             "foreground": foreground,
             "pad": pad,
+            "balance": balance,
+            "classes": None if classes is None else list(classes),
+            "weights": _plain_weights(weights),
         }
-        own = {"store": str(self._path), "batch_size": batch_size, "workers": workers, "prefetch": prefetch}
-        self.save_hyperparameters({**own, **self._patches, **self._common})
+        self._slices: dict[str, Any] = {"slice_axis": slice_axis, "neighbours": neighbours}
+        own = {
+            "store": str(store.path if isinstance(store, Store) else store),
+            "batch_size": batch_size,
+            "workers": workers,
+            "prefetch": prefetch,
+        }
+        plain = {"targets": _plain_targets(self._common["targets"])}
+        self.save_hyperparameters({**own, **self._patches, **self._common, **self._slices, **plain})
 
     def train_dataloader(self) -> PatchLoader | EpochLoader:
-        """Random patches of the split "train"."""
+        """Random patches, or slices, of the split "train"."""
+        if self._slices["slice_axis"] is not None:
+            options = {name: value for name, value in self._patches.items() if name != "patches_per_epoch"}
+            options["slices_per_epoch"] = self._patches["patches_per_epoch"]
+            slices = self._of_slices(transform=self._train_transform, **options)
+            return EpochLoader(slices, batch_size=self._batch_size, num_workers=self._workers or 0)
         if self._train_transform is None:
             return PatchLoader(
-                self._path,
+                self._store,
                 batch_size=self._batch_size,
                 workers=self._workers,
                 prefetch=self._prefetch,
                 **self._patches,
                 **self._common,
             )
-        dataset = PatchDataset(self._path, transform=self._train_transform, **self._patches, **self._common)
+        dataset = PatchDataset(self._store, transform=self._train_transform, **self._patches, **self._common)
         return EpochLoader(dataset, batch_size=self._batch_size, num_workers=self._workers or 0)
 
     def val_dataloader(self) -> monai.data.DataLoader | list[Any]:
         """Whole volumes of the split "val"; none where it has no samples, so that Lightning trains without it."""
-        return self._volumes("val") if open_store(self._path).ids("val") else []
+        return self._volumes("val") if self._opened().ids("val") else []
 
     def test_dataloader(self) -> monai.data.DataLoader:
         """Whole volumes of the split "test"."""
@@ -108,13 +137,50 @@ class DataModule(lightning.LightningDataModule):
 
     def predict_dataloader(self) -> monai.data.DataLoader:
         """Whole volumes of the split "test", or of all samples where no sample is in it."""
-        return self._volumes("test" if open_store(self._path).ids("test") else None)
+        return self._volumes("test" if self._opened().ids("test") else None)
+
+    def _opened(self) -> Store:
+        return self._store if isinstance(self._store, Store) else open_store(self._store)
+
+    def _of_slices(self, **options: Any) -> SliceDataset:
+        axis, neighbours = self._slices["slice_axis"], self._slices["neighbours"]
+        return SliceDataset(self._store, axis=axis, neighbours=neighbours, **options, **self._common)
 
     def _volumes(self, split: str | None) -> monai.data.DataLoader:
-        dataset = VolumeDataset(self._path, split=split, transform=self._volume_transform, **self._common)
+        if self._slices["slice_axis"] is not None:
+            size, pad = self._patches["patch_size"], self._patches["pad"]
+            slices = self._of_slices(
+                split=split, every=True, patch_size=size, pad=pad, transform=self._volume_transform
+            )
+            sampler = EpochSampler(slices, batch_size=self._batch_size, wrap=False)
+            return monai.data.DataLoader(slices, batch_size=self._batch_size, sampler=sampler, num_workers=0)
+        dataset = VolumeDataset(self._store, split=split, transform=self._volume_transform, **self._common)
         return monai.data.DataLoader(dataset, batch_size=1, sampler=EpochSampler(dataset, wrap=False), num_workers=0)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Augment training batches where they are."""
         is_training = self.trainer is not None and self.trainer.training
         return self._batch_transform(batch) if is_training and self._batch_transform is not None else batch
+
+
+def _plain_weights(weights: Weights | None) -> str | list[float] | dict[str, float] | None:
+    """As checkpoints and YAML hold them."""
+    if weights is None or isinstance(weights, str):
+        return weights
+    if isinstance(weights, Mapping):
+        return {name: float(value) for name, value in weights.items()}
+    return [float(value) for value in weights]
+
+
+def _plain_targets(targets: Targets | str | Sequence[str] | None) -> str | list[str] | dict[str, Any] | None:
+    """As checkpoints and YAML hold them; of a data frame only its type, so that making it again is an error."""
+    if targets is None or isinstance(targets, str):
+        return targets
+    if not isinstance(targets, Targets):
+        return list(targets)
+    table = targets.table
+    values = {each.name: getattr(targets, each.name) for each in fields(targets)}
+    values["table"] = table if table is None else str(table) if isinstance(table, str | Path) else type(table).__name__
+    values["columns"] = targets.columns if isinstance(targets.columns, str) else list(targets.columns)
+    values["classes"] = {name: list(texts) for name, texts in targets.classes.items()}
+    return values

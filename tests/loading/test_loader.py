@@ -1,5 +1,6 @@
 """PatchLoader against PatchDataset: the same patches, from any number of threads and ranks, after any resume."""
 
+import asyncio
 import hashlib
 import shutil
 import threading
@@ -179,6 +180,28 @@ def test_a_forgotten_loader_leaves_no_thread(small_store):
     while loader_threads() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert loader_threads() == []
+
+
+def test_a_notebook_whose_event_loop_is_running_loads_as_any_other(small_store, expected):
+    async def cell():
+        with PatchLoader(small_store, **OPTIONS, workers=2) as loader:
+            found = []
+            for batch in loader:
+                found.append(digest(batch))
+                await asyncio.sleep(0)
+            return found
+
+    assert asyncio.run(cell()) == expected[0]
+    assert loader_threads() == []
+
+
+def test_a_cell_that_is_interrupted_leaves_a_loader_that_goes_on(small_store, expected):
+    with PatchLoader(small_store, **OPTIONS, workers=2) as loader:
+        batches = iter(loader)
+        next(batches)
+        with pytest.raises(KeyboardInterrupt):
+            batches.throw(KeyboardInterrupt)
+        assert digests(loader) == expected[0][1:]
 
 
 def test_a_device_is_where_the_tensors_are(small_store):

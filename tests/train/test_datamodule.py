@@ -1,20 +1,24 @@
 """A store under Lightning: a MONAI UNet learns from it, validates on whole volumes, and resumes inside an epoch."""
 
+import ast
 import multiprocessing
 import os
+import subprocess
+import sys
 
 import lightning
 import pytest
 import torch
 import torch.distributed
+import yaml
 from monai.inferers import sliding_window_inference
 from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from monai.transforms import Compose, RandFlipd
 
 from medimagenet.errors import StoreError
-from medimagenet.loading import EpochSampler, PatchLoader
-from medimagenet.store import create_store, open_store
+from medimagenet.loading import EpochSampler, PatchLoader, VolumeDataset
+from medimagenet.store import Targets, create_store, open_store
 from medimagenet.train import DataModule, EpochLoader
 
 torch.set_num_threads(1)
@@ -176,3 +180,107 @@ def test_two_processes_draw_together_what_one_draws(small_store, tmp_path):
     assert dealt[:5] == alone
     assert dealt[5] == alone[0]  # the remainder wraps around
     assert [part[2] for part in parts] == [["s00", "s02", "s04"], ["s01", "s03"]]  # volumes never come twice
+
+
+TARGETS = "sample_id,age,dose\n" + "".join(f"s{k:02d},{50 + k},{k / 4}\n" for k in range(9))
+
+
+def test_samplers_and_targets_reach_the_loaders_and_the_hyperparameters(small_store, tmp_path):
+    (tmp_path / "targets.csv").write_text(TARGETS)
+    options = {
+        "balance": "classes",
+        "classes": ["organ"],
+        "weights": {f"s{k:02d}": 1 + k for k in range(5)},
+        "targets": Targets(columns=["age", "dose"], table=tmp_path / "targets.csv"),
+        "foreground": 1.0,
+        "patches_per_epoch": 8,
+    }
+    data = DataModule(small_store, PATCH, **options, workers=1)
+    with PatchLoader(small_store, patch_size=PATCH, **options, workers=1) as loader:
+        expected = [(b["sample_id"], b["target"].tolist()) for b in loader]
+    assert [(b["sample_id"], b["target"].tolist()) for b in data.train_dataloader()] == expected
+    assert all(
+        target[0] == 50 + int(name[1:])
+        for names, targets in expected
+        for name, target in zip(names, targets, strict=True)
+    )
+    assert [b["target"].tolist() for b in data.val_dataloader()] == [[[55.0, 1.25]], [[56.0, 1.5]]]
+    again = DataModule(**data.hparams)
+    assert again.hparams == data.hparams
+    assert [(b["sample_id"], b["target"].tolist()) for b in again.train_dataloader()] == expected
+    transformed = DataModule(small_store, PATCH, **options, train_transform=Compose([]))
+    assert [(b["sample_id"], b["target"].tolist()) for b in transformed.train_dataloader()] == expected
+
+
+def test_slices_for_a_2d_network(small_store):
+    data = DataModule(small_store, (16, 12), 3, 10, slice_axis="z", neighbours=1, keys=["image", "label"])
+    shapes = [(batch["image"].shape, batch["label"].shape) for batch in data.train_dataloader()]
+    assert shapes == [((3, 3, 16, 12), (3, 2, 16, 12))] * 4
+    seen = [name for batch in data.val_dataloader() for name in batch["sample_id"]]
+    assert len(seen) == sum(VolumeDataset(small_store, split="val")[k]["image"].shape[3] for k in (0, 1))
+    assert set(seen) == {"s05", "s06"}
+    assert DataModule(**data.hparams).hparams == data.hparams
+
+
+CLI = """\
+import lightning, torch
+from lightning.pytorch.cli import LightningCLI
+from medimagenet import DataModule
+
+class Age(lightning.LightningModule):
+    def __init__(self, width: int = 1):
+        super().__init__()
+        self.layer = torch.nn.Linear(width, 1)
+        self.seen = []
+    def training_step(self, batch, _):
+        self.seen.append((batch["sample_id"], batch["patch_start"].tolist(), batch["target"].tolist()))
+        return (self.layer(batch["image"].mean((1, 2, 3, 4))[:, None])[:, 0] - batch["target"]).square().mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1e-6)
+
+cli = LightningCLI(Age, DataModule)
+print(repr(cli.model.seen))
+"""
+
+
+def test_lightning_cli_takes_everything_from_a_file(small_store, tmp_path):
+    pytest.importorskip("jsonargparse")
+    (tmp_path / "targets.csv").write_text(TARGETS)
+    (tmp_path / "train.py").write_text(CLI)
+    table = {"columns": "dose", "table": str(tmp_path / "targets.csv")}
+    settings = {"store": str(small_store), "patch_size": list(PATCH), "patches_per_epoch": 6, "seed": 5, "workers": 1}
+    chosen = {"balance": "classes", "foreground": 0.5, "weights": [1.0, 2.0, 1.0, 1.0, 1.0], "targets": table}
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    trainer = {**quiet, "devices": 1, "max_epochs": 1, "limit_val_batches": 0, "enable_model_summary": False}
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump({"data": {**settings, **chosen}, "trainer": trainer}))
+    words = [sys.executable, "train.py", "fit", "--config", "settings.yaml", "--data.batch_size", "3"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    same = {**chosen, "targets": Targets(**table)}
+    with PatchLoader(small_store, patch_size=PATCH, batch_size=3, patches_per_epoch=6, seed=5, **same) as loader:
+        expected = [(b["sample_id"], b["patch_start"].tolist(), b["target"].tolist()) for b in loader]
+    assert ast.literal_eval(done.stdout.strip().splitlines()[-1]) == expected
+
+
+class Recorded(Net):
+    """Writes what each process has seen."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = folder
+
+    def on_train_end(self):
+        found = [(names, starts) for _, names, starts in self.seen]
+        (self.folder / f"{self.global_rank}.txt").write_text(repr(found))
+
+
+def test_two_processes_of_a_trainer_see_together_what_one_sees(small_store, tmp_path):
+    with PatchLoader(small_store, patch_size=PATCH, patches_per_epoch=8, workers=1) as loader:
+        alone = [(batch["sample_id"], batch["patch_start"].tolist()) for _ in range(2) for batch in loader]
+    net = Recorded(tmp_path)
+    data = DataModule(small_store, PATCH, patches_per_epoch=8, workers=1)
+    trainer = trainer_of(max_epochs=2, devices=2, strategy="ddp_fork", limit_val_batches=0)
+    trainer.fit(net, data)
+    parts = [ast.literal_eval((tmp_path / f"{rank}.txt").read_text()) for rank in (0, 1)]
+    assert [len(part) for part in parts] == [4, 4]
+    assert [batch for step in zip(*parts, strict=True) for batch in step] == alone
