@@ -13,6 +13,7 @@ from ..compiler.report import report_path
 from ..findings import Finding
 from ..index import open_index
 from ..preprocess import Recipe
+from ..store.hdf5_files import is_hdf5_name
 from .output import (
     AcceptLicense,
     FailOnOption,
@@ -61,6 +62,8 @@ def command(
     A store of the same recipe is continued: samples that are there, and whose input is unchanged, stay as they are.
     So a compile that was stopped, for whatever reason, goes on when the same command is run again.
     """
+    if form is StoreForm.hdf5 and not is_hdf5_name(out):
+        raise typer.BadParameter(f"a store in the HDF5 form is called *.h5, got {out}", param_hint="--out")
     if dry_run:
         plan = make_plan(open_index(index), Recipe.load(recipe), None)
         _show_plan(plan, as_json)

@@ -52,5 +52,27 @@ def test_dry_run_writes_nothing(call, chain, tmp_path):
     assert {sample["split"] for sample in samples if sample["state"] == "compile"} == splits
 
 
+def test_the_hdf5_form_and_what_reads_it(call, chain, tmp_path):
+    """Every command that takes a store takes it: named, by a file of it, or by its folder."""
+    out = tmp_path / "y.h5"
+    assert (
+        compile_again(call, chain, out, "--form", "hdf5", "--max-file-bytes", 1000, "--json").document["written"] == 3
+    )
+    assert sorted(path.name for path in tmp_path.glob("*.h5")) == [f"y-0000{k}.h5" for k in range(3)]
+    assert call("verify", tmp_path).code == 0
+    inspected = call("inspect", out, "--plot", tmp_path / "y.png", "--json").document
+    assert inspected["samples"] == 3
+    assert [row["sample_id"] for row in inspected["rows"]] == list(open_store(chain.store).ids())
+    assert (tmp_path / "y.png").stat().st_size > 1000
+    exported = call("convert", out, "--to", "nifti", "--out", tmp_path / "files", "--jobs", 1)
+    assert exported.code == 0, exported.err
+    (tmp_path / "y-00001.h5").unlink()
+    answer = call("verify", out, "--json")
+    assert (answer.code, answer.document["ok"]) == (1, False)
+    assert open_store(out).ids()[1] in {problem["sample_id"] for problem in answer.document["problems"]}
+    wrong = call("compile", chain.index, "-r", chain.recipe, "-o", tmp_path / "z.zarr", "--form", "hdf5")
+    assert (wrong.code, "*.h5" in wrong.err) == (2, True)
+
+
 def test_fail_on_findings_is_3(call, chain):
     assert compile_again(call, chain, chain.store, "--fail-on", "error").code == 3

@@ -38,10 +38,10 @@ def recipe():
 
 @pytest.fixture(scope="session")
 def tree_hash():
-    """Digest of the names and bytes of all files below a folder."""
+    """Digest of the names and bytes of all files below a folder, or of a file."""
 
     def digest(folder):
-        stamp = hashlib.sha256()
+        stamp = hashlib.sha256(folder.read_bytes() if folder.is_file() else b"")
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             stamp.update(f"{path.relative_to(folder)} {path.stat().st_size}\n".encode() + path.read_bytes())
         return stamp.hexdigest()

@@ -23,10 +23,16 @@ from medimagenet.synthetic import write_patients
 from .conftest import RECIPE, SIZE, SPACING
 
 
-@pytest.fixture(scope="module")
-def compiled(index, recipe, tmp_path_factory):
-    out = tmp_path_factory.mktemp("compiled") / "a.zarr"
+@pytest.fixture(scope="module", params=[".zarr", ".h5"])
+def compiled(request, index, recipe, tmp_path_factory):
+    """A store in each form."""
+    out = tmp_path_factory.mktemp("compiled") / f"a{request.param}"
     return compile_store(index, recipe, out, jobs=1)
+
+
+def unfinished(path):
+    """Where the samples of a store are before it is finished."""
+    return path.with_name(f"{path.name}.partial") if path.suffix == ".h5" else path
 
 
 def copied(patients, folder, count=3):
@@ -63,7 +69,7 @@ def test_rows_say_where_a_sample_comes_from(compiled, patients, recipe):
     assert row["collection_id"] == "synthetic"
     assert row["recipe_hash"] == recipe.hash
     assert "SelectRois" in row["provenance"]
-    assert "CC0-1.0" in (compiled.path / "ATTRIBUTION.md").read_text()
+    assert "CC0-1.0" in open_store(compiled.path).form.attribution()
 
 
 def test_splits_are_by_patient_and_of_the_size_asked(compiled):
@@ -72,13 +78,13 @@ def test_splits_are_by_patient_and_of_the_size_asked(compiled):
 
 
 def test_patients_have_pseudonyms_and_the_way_back_lies_outside(compiled, patients):
-    table = compiled.path.with_name("a.zarr.patients.csv")
+    table = compiled.path.with_name(f"{compiled.path.name}.patients.csv")
     assert table.stat().st_mode & 0o077 == 0
     back = {row["pseudonym"]: row["PatientID"] for row in csv.DictReader(table.open())}
     store = open_store(compiled.path)
     assert sorted(back.values()) == sorted(truth.patient_id for truth in patients)
     assert {store.row(sample_id)["patient_id"] for sample_id in store.ids()} == set(back)
-    for path in (path for path in compiled.path.rglob("*") if path.is_file()):
+    for path in (path for path in (compiled.path, *compiled.path.rglob("*")) if path.is_file()):
         assert not any(truth.patient_id.encode() in path.read_bytes() for truth in patients), path
 
 
@@ -90,15 +96,17 @@ def test_original_ids_only_when_asked(index, recipe, patients, tmp_path):
 
 
 def test_processes_write_the_same_bytes(index, recipe, compiled, tree_hash, tmp_path):
-    report = compile_store(index, recipe, tmp_path / "b.zarr", jobs=2)
+    out = tmp_path / f"b{compiled.path.suffix}"
+    report = compile_store(index, recipe, out, jobs=2)
     assert report.written == compiled.written
-    assert tree_hash(tmp_path / "b.zarr") == tree_hash(compiled.path)
+    assert tree_hash(out) == tree_hash(compiled.path)
 
 
 def test_an_executor_of_the_user_writes_the_same_bytes(index, recipe, compiled, tree_hash, tmp_path):
+    out = tmp_path / f"b{compiled.path.suffix}"
     with ThreadPoolExecutor(2) as executor:
-        compile_store(index, recipe, tmp_path / "b.zarr", executor=executor)
-    assert tree_hash(tmp_path / "b.zarr") == tree_hash(compiled.path)
+        compile_store(index, recipe, out, executor=executor)
+    assert tree_hash(out) == tree_hash(compiled.path)
 
 
 class StopRunError(Exception):
@@ -106,16 +114,18 @@ class StopRunError(Exception):
 
 
 def test_a_stopped_compile_continues_and_ends_with_the_same_bytes(index, recipe, compiled, tree_hash, tmp_path):
+    out = tmp_path / f"b{compiled.path.suffix}"
+
     def stop(done, total):
         if done == 2:
             raise StopRunError
 
     with pytest.raises(StopRunError):
-        compile_store(index, recipe, tmp_path / "b.zarr", jobs=1, progress=stop)
-    assert len(open_store(tmp_path / "b.zarr")) == 2
-    report = compile_store(index, recipe, tmp_path / "b.zarr", jobs=1)
+        compile_store(index, recipe, out, jobs=1, progress=stop)
+    assert len(open_store(unfinished(out))) == 2
+    report = compile_store(index, recipe, out, jobs=1)
     assert (len(report.unchanged), len(report.written)) == (2, 4)
-    assert tree_hash(tmp_path / "b.zarr") == tree_hash(compiled.path)
+    assert tree_hash(out) == tree_hash(compiled.path)
 
 
 COMPILE = """
@@ -128,19 +138,41 @@ compile_store(sys.argv[1], sys.argv[2], sys.argv[3], jobs=1, progress=lambda don
 
 @pytest.mark.parametrize("after", [1, 4])
 def test_a_killed_compile_continues_and_ends_with_the_same_bytes(index, compiled, tree_hash, tmp_path, after):
+    out = tmp_path / f"b{compiled.path.suffix}"
     index.write(tmp_path / "x.parquet")
     (tmp_path / "r.yaml").write_text(RECIPE)
-    command = [sys.executable, "-c", COMPILE, "x.parquet", "r.yaml", "b.zarr"]
+    command = [sys.executable, "-c", COMPILE, "x.parquet", "r.yaml", out.name]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if int(line) == after:
                 time.sleep(0.003)  # somewhere inside the next sample
                 os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert len(open_store(tmp_path / "b.zarr")) >= after - 1
-    compile_store(index, tmp_path / "r.yaml", tmp_path / "b.zarr", jobs=1)
-    assert tree_hash(tmp_path / "b.zarr") == tree_hash(compiled.path)
-    assert verify(tmp_path / "b.zarr") == []
+    assert len(open_store(unfinished(out))) >= after - 1
+    compile_store(index, tmp_path / "r.yaml", out, jobs=1)
+    assert tree_hash(out) == tree_hash(compiled.path)
+    assert verify(out) == []
+
+
+def test_both_forms_have_the_same_samples(index, recipe, tmp_path):
+    """Under one recipe's hash, whatever says which form it is; only how they are stored differs."""
+    says = Recipe.from_dict({**recipe.to_dict(), "store": {"form": "hdf5", "max_file_bytes": 100_000}})
+    assert says.hash == recipe.hash
+    zarr = open_store(compile_store(index, recipe, tmp_path / "a.zarr", jobs=1).path)
+    hdf5 = open_store(compile_store(index, says, tmp_path / "a.h5", jobs=1).path)
+    assert len(list(tmp_path.glob("a-*.h5"))) > 1
+    assert zarr.ids() == hdf5.ids()
+    for sample_id in zarr.ids():
+        rows = [store.row(sample_id) for store in (zarr, hdf5)]
+        for row in rows:
+            for one in (row, *row["arrays"]):
+                del one["stored_hash"], one["stored_bytes"]
+        assert rows[0] == rows[1]
+        assert dict(zarr.array(sample_id).attributes) == dict(hdf5.array(sample_id).attributes)
+    assert zarr.form.attribution() == hdf5.form.attribution()
+    assert verify(hdf5.path) == []
+    with pytest.raises(ValueError, match=r"called \*\.h5 or \*\.hdf5"):
+        compile_store(index, says, tmp_path / "b.zarr", jobs=1)
 
 
 def test_a_second_compile_writes_no_sample(index, recipe, tmp_path):
@@ -152,18 +184,19 @@ def test_a_second_compile_writes_no_sample(index, recipe, tmp_path):
     assert [(path, path.stat().st_mtime_ns) for path in sorted((tmp_path / "a.zarr" / "samples").rglob("*"))] == before
 
 
-def test_what_changed_is_made_again_and_what_left_is_removed(patients, recipe, tmp_path):
-    compile_store(copied(patients, tmp_path / "dicom"), recipe, tmp_path / "a.zarr", jobs=1)
+@pytest.mark.parametrize("name", ["a.zarr", "a.h5"])
+def test_what_changed_is_made_again_and_what_left_is_removed(patients, recipe, tmp_path, name):
+    compile_store(copied(patients, tmp_path / "dicom"), recipe, tmp_path / name, jobs=1)
     shutil.rmtree(tmp_path / "dicom" / patients[0].folder.name)
     changed = next((tmp_path / "dicom" / patients[1].folder.name).rglob("*.dcm"))
     dataset = pydicom.dcmread(changed)
     dataset.SeriesDescription = "corrected"
     dataset.save_as(changed)
-    report = compile_store(index_directory(tmp_path / "dicom", jobs=1), recipe, tmp_path / "a.zarr", jobs=1)
+    report = compile_store(index_directory(tmp_path / "dicom", jobs=1), recipe, tmp_path / name, jobs=1)
     states = sorted(outcome.state for outcome in report.outcomes)
     assert states == ["removed", "unchanged", "written"]
-    assert len(open_store(tmp_path / "a.zarr")) == 2
-    assert verify(tmp_path / "a.zarr") == []
+    assert len(open_store(tmp_path / name)) == 2
+    assert verify(tmp_path / name) == []
 
 
 def test_no_patient_changes_sides_when_others_join(patients, recipe, index, tmp_path):
@@ -197,12 +230,13 @@ def test_a_recipe_can_let_a_finding_stop_the_run(recipe, tmp_path):
     assert not (tmp_path / "a.zarr").exists()
 
 
-def test_nothing_is_left_when_no_sample_could_be_compiled(recipe, tmp_path):
+@pytest.mark.parametrize("name", ["a.zarr", "a.h5"])
+def test_nothing_is_left_when_no_sample_could_be_compiled(recipe, tmp_path, name):
     write_patients(tmp_path / "odd", 1, size=SIZE, spacing=SPACING, jobs=1, defects=["missing_slices"])
     with pytest.raises(StoreError, match=r"none of 1 samples could be compiled .*1 x missing_slices"):
-        compile_store(index_directory(tmp_path, jobs=1), recipe, tmp_path / "a.zarr", jobs=1)
-    assert not (tmp_path / "a.zarr").exists()
-    assert (tmp_path / "a.zarr.report.csv").exists()
+        compile_store(index_directory(tmp_path, jobs=1), recipe, tmp_path / name, jobs=1)
+    assert not (tmp_path / name).exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.report.csv", "odd"]
 
 
 def test_a_class_that_matches_nothing_is_told_before_anything_is_written(index, tmp_path):
