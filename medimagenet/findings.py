@@ -86,6 +86,8 @@ SEVERITY: dict[str, Severity] = {
     "dose_frames_unmatched": Severity.WARNING,
     "dose_outside_grid": Severity.INFO,
     "not_decodable": Severity.ERROR,
+    "pixel_data_repeated": Severity.ERROR,
+    "pixel_data_too_long": Severity.WARNING,
     # masks
     "contour_fills_nothing": Severity.INFO,
     "contour_outside_image": Severity.WARNING,
@@ -100,6 +102,7 @@ SEVERITY: dict[str, Severity] = {
     "segment_thresholded": Severity.INFO,
     "segment_frame_unknown": Severity.WARNING,
     "segment_frames_unmatched": Severity.ERROR,
+    "segment_frames_repeated": Severity.WARNING,
     "segment_resampled": Severity.INFO,
     "segment_values_binary": Severity.INFO,
     "roi_without_contours": Severity.INFO,

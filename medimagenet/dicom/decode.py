@@ -19,11 +19,13 @@ from numpy.typing import DTypeLike, NDArray
 from ..errors import DicomError
 from ..findings import Finding
 from ..kernels._jit import kernel
+from .codestream import check_frames
 from .elements import read_dataset
+from .extent import is_repeated
 from .frames import Frame
 from .gdcm_pixels import decode_by_gdcm, is_for_gdcm, load_gdcm
 from .header import ImageHeader
-from .pixels import INT16, NATIVE, Rescale, decode_frames, stored_dtype
+from .pixels import INT16, NATIVE, Rescale, decode_frames, repeated_error, stored_dtype
 from .processes import HAS_FORK, all_in_processes, shared_empty
 
 SMALL_BYTES = 4 << 20  # of pixels: below it threads cost more than they bring
@@ -67,21 +69,32 @@ def read_values(
     DicomError
         Pixels are absent, cut short or cannot be decoded.
     """
+    headers = list({id(frame.header): frame.header for frame in frames}.values())
     _check_lengths(frames)
+    _check_compressed(headers)
     plane = frames[0].plane
     shape, kind = (len(frames), plane.rows, plane.columns), np.dtype(dtype)
     jobs = 1 if prod(shape) * kind.itemsize <= SMALL_BYTES else jobs or cpu_count()
-    is_compressed = any(frame.header.transfer_syntax not in NATIVE for frame in frames)
+    is_compressed = any(header.transfer_syntax not in NATIVE for header in headers)
     in_processes = jobs > 1 and is_compressed and HAS_FORK
     if any(is_for_gdcm(frame.header, frame.rescale) for frame in frames):
         load_gdcm()
-    volume = shared_empty(shape, kind) if in_processes else _aligned_empty(shape, kind)
+    volume = _empty(shape, kind, in_processes)
     instances: dict[int, Planes] = defaultdict(list)
     for frame, out in zip(frames, volume, strict=True):
         instances[id(frame.header)].append((frame, out))
     if not _fill_all(list(instances.values()), factors or {}, jobs, in_processes):
         return read_values(frames, np.float32, factors=factors, jobs=jobs)
     return volume.copy() if in_processes else volume  # what is shared would be shared with later forks as well
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], is_shared: bool) -> NDArray[Any]:
+    try:
+        return shared_empty(shape, dtype) if is_shared else _aligned_empty(shape, dtype)
+    except (MemoryError, OSError, OverflowError, ValueError) as error:  # each allocator has its own
+        gib = prod(shape) * dtype.itemsize / 2**30
+        message = f"{shape[0]} slices of {shape[1]} x {shape[2]} pixels need {gib:.1f} GiB, more than there is: {error}"
+        raise DicomError(message, [Finding(code="not_decodable", message=message)]) from error
 
 
 def _aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -125,6 +138,7 @@ def _fill_instance(planes: Planes, factor: float) -> bool:
     unused = 8 * dtype.itemsize - header.values.get("BitsStored", 8 * dtype.itemsize)
     descriptor = os.open(header.path, _READ_ONLY)
     try:
+        _check_end(descriptor, header)
         return all(_fill_native(descriptor, dtype, unused, frame, factor, out) for frame, out in planes)
     finally:
         os.close(descriptor)
@@ -195,6 +209,27 @@ def _check_lengths(frames: Sequence[Frame]) -> None:
         n_bytes = values["Rows"] * values["Columns"] * stored_dtype(header).itemsize
         if header.pixel_length < (frame.number + 1) * n_bytes:
             raise _too_short(header, (frame.number + 1) * n_bytes)
+
+
+def _check_compressed(headers: Sequence[ImageHeader]) -> None:
+    """As `_check_lengths`, of slices that are encapsulated; and that their PixelData are there once."""
+    for header in headers:
+        if header.pixel_offset is None or header.transfer_syntax in NATIVE or header.pixel_length >= 0:
+            continue
+        with header.path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            check_frames(header.name, file, header.pixel_offset, size, header.transfer_syntax, header.values)
+            if is_repeated(file, header.pixel_offset, header.pixel_length, size):
+                raise repeated_error(header.name)
+
+
+def _check_end(descriptor: int, header: ImageHeader) -> None:
+    """Whether PixelData are there once: pydicom takes the last of two elements of one tag, others the first."""
+    end, size = (header.pixel_offset or 0) + header.pixel_length, os.fstat(descriptor).st_size
+    if end < size:
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            if is_repeated(file, header.pixel_offset or 0, header.pixel_length, size):
+                raise repeated_error(header.name)
 
 
 def _too_short(header: ImageHeader, n_bytes: int) -> DicomError:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from math import ceil
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
 PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
@@ -11,11 +11,51 @@ PIXEL_TAGS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 _ITEM = b"\xfe\xff\x00\xe0"
 _DELIMITER = b"\xfe\xff\xdd\xe0"
+_PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _SIZES = ("Rows", "Columns", "BitsAllocated")
 SIZING_KEYWORDS = ("PhotometricInterpretation", "SamplesPerPixel", "NumberOfFrames", *_SIZES)
 """What `native_length` looks at."""
 
 _SUBSAMPLED = ("YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
+
+
+class Fragment(NamedTuple):
+    """An item of encapsulated pixel data."""
+
+    start: int
+    """Where its value begins, bytes."""
+    length: int
+    """Of its value, bytes; less than it says where the file ends before."""
+
+
+def fragments(stream: BinaryIO, start: int, size: int) -> list[Fragment]:
+    """The items of encapsulated pixel data (DICOM PS3.5 A.4), the offset table first, as far as they go."""
+    found = []
+    position = start
+    while position + 8 <= size:
+        stream.seek(position)
+        head = stream.read(8)
+        if head[:4] != _ITEM:
+            break
+        length = int.from_bytes(head[4:], "little")
+        position += 8 + length
+        found.append(Fragment(position - length, min(length, size - position + length)))
+    return found
+
+
+def is_repeated(stream: BinaryIO, start: int, length: int, size: int) -> bool:
+    """Whether another Pixel Data element follows the one whose value begins at `start`, in a file of `size` bytes.
+
+    `length` is negative for encapsulated pixel data.
+    """
+    end = start + length
+    if length < 0:
+        parts = fragments(stream, start, size)
+        end = 8 + (parts[-1].start + parts[-1].length if parts else start)  # behind the delimiter
+    if end + 4 > size:
+        return False
+    stream.seek(end)
+    return stream.read(4) == _PIXEL_DATA
 
 
 def missing_pixels(stream: BinaryIO, start: int, length: int, values: Mapping[str, Any]) -> str | None:

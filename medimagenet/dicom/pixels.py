@@ -3,6 +3,7 @@
 How pixels become an array is in `decode`; here is what a header says of them, and the way through pydicom's decoders.
 """
 
+import io
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from .._lazy import LazyModule
 from ..errors import DicomError
 from ..findings import Finding
+from .codestream import check_frames, surplus_length
 from .elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from .header import ImageHeader
 
@@ -105,6 +107,26 @@ def stored_dtype(header: ImageHeader) -> np.dtype[Any]:
     return np.dtype(f"{'i' if values.get('PixelRepresentation') == 1 else 'u'}{bits // 8}")
 
 
+def surplus_bytes(header: ImageHeader) -> int:
+    """Bytes of PixelData beyond those of the frames that the header counts, a byte that makes them even set aside."""
+    if header.pixel_offset is None:
+        return 0
+    values = header.values
+    text = str(values.get("NumberOfFrames", 1))
+    n_frames = int(text) if text.isdecimal() else 1
+    if header.pixel_length >= 0:
+        needed = n_frames * values["Rows"] * values["Columns"] * stored_dtype(header).itemsize
+        return max(0, header.pixel_length - needed - needed % 2)
+    with header.path.open("rb") as file:
+        return surplus_length(file, header.pixel_offset, header.path.stat().st_size, n_frames)
+
+
+def repeated_error(name: str) -> DicomError:
+    """Of a file whose pixels are there twice: pydicom takes the last of two elements of one tag, others the first."""
+    message = f"{name} has PixelData (7FE0,0010) twice: nothing says which are the image's"
+    return DicomError(message, [Finding(code="pixel_data_repeated", message=message)])
+
+
 def decode_frames(dataset: "pydicom.Dataset", name: str) -> NDArray[Any]:
     """Stored values of all frames through pydicom's decoders: (rows, columns), or (frames, rows, columns).
 
@@ -121,7 +143,9 @@ def decode_frames(dataset: "pydicom.Dataset", name: str) -> NDArray[Any]:
         if syntax is None:
             syntax = _syntax_of(*dataset.original_encoding)
             dataset.file_meta.TransferSyntaxUID = syntax
-        return _decode(pydicom.pixels.get_decoder(syntax), dataset)
+        return _decode(pydicom.pixels.get_decoder(syntax), dataset, name)
+    except DicomError:
+        raise
     except Exception as error:  # each decoder raises its own
         message = f"{name}: pixels of transfer syntax {_named(syntax)} cannot be decoded: {error}"
         raise DicomError(
@@ -129,7 +153,11 @@ def decode_frames(dataset: "pydicom.Dataset", name: str) -> NDArray[Any]:
         ) from error
 
 
-def _decode(decoder: "pydicom.pixels.decoders.base.Decoder", dataset: "pydicom.Dataset") -> NDArray[Any]:
+def _decode(decoder: "pydicom.pixels.decoders.base.Decoder", dataset: "pydicom.Dataset", name: str) -> NDArray[Any]:
+    if decoder.is_encapsulated:
+        data = dataset.PixelData
+        values = {keyword: dataset.get(keyword) for keyword in ("Rows", "Columns", "BitsAllocated")}
+        check_frames(name, io.BytesIO(data), 0, len(data), decoder.UID, values)
     plugin = FASTEST.get(decoder.UID)
     if plugin in decoder.available_plugins:
         with suppress(Exception):  # what it cannot read, another may, or says why not

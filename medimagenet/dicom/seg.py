@@ -1,7 +1,8 @@
 """SEG: the segments of a segmentation object (DICOM PS3.3 A.51), and their masks on the grid of an image.
 
 Frames may come in any order, may leave planes out and may overlap; each says which segment it shows and where it lies.
-A fractional segment is cut at half of its greatest value. Frames should lie on the voxels of the reference grid, up to
+A fractional segment is cut at half of its greatest value. Of frames of one segment at one place the union is taken, of
+fractions the largest, with a finding. Frames should lie on the voxels of the reference grid, up to
 cropping, turning over and missing planes: then voxels are copied. Where they do not, they can be resampled on request.
 """
 
@@ -32,6 +33,7 @@ from .seg_header import (
     read_frame_segments,
     read_planes,
     read_segment_list,
+    repeated_findings,
 )
 from .seg_pixels import SegmentPixels, read_pixels, set_bits
 
@@ -216,7 +218,12 @@ def read_segments(path: Path) -> Segmentation:
         names = {name: number for name, number in names.items() if number != 0}  # 0 is the background
     numbers = tuple(names.values())
     greatest = _greatest(elements, fields)
-    findings = [*frame_findings(described, len(pixels), shown, numbers), *_fraction_findings(pixels, greatest)]
+    places = read_planes(elements, groups, shared)
+    findings = [
+        *frame_findings(described, len(pixels), shown, numbers),
+        *repeated_findings(places, shown, {number: name for name, number in names.items()}, greatest),
+        *_fraction_findings(pixels, greatest),
+    ]
     metadata = {**keyword_values(elements, METADATA), "segments": [item for item in segments if item["name"] in names]}
     series = [
         elements.text(elements.fields(item).get(_SERIES_UID)) for item in elements.items(fields.get(REFERENCED_SERIES))
@@ -225,7 +232,7 @@ def read_segments(path: Path) -> Segmentation:
         tuple(names),
         numbers,
         pixels,
-        read_planes(elements, groups, shared),
+        places,
         shown,
         greatest,
         MappingProxyType(metadata),

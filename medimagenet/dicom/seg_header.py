@@ -24,6 +24,8 @@ SEQUENCES = np.array(
     dtype=np.int64,
 )
 
+SAME_PLACE_MM = 0.01  # as of slices: well below the thinnest, well above the rounding of decimal strings
+
 _IMAGE_POSITION, _IMAGE_ORIENTATION, _PIXEL_SPACING = 0x00200032, 0x00200037, 0x00280030
 _THICKNESS, _BETWEEN_SLICES = 0x00180050, 0x00180088
 _SEGMENT_NUMBER, _SEGMENT_LABEL, _REFERENCED_SEGMENT = 0x00620004, 0x00620005, 0x0062000B
@@ -80,13 +82,24 @@ def _code(elements: Elements, fields: Mapping[int, int]) -> dict[str, str | None
 
 
 def read_segment_list(elements: Elements, sequence: int | None) -> tuple[dict[str, int], list[dict[str, Any]]]:
-    """Number of each segment by its name, made unique, and what each is."""
+    """Number of each segment by its name, made unique, and what each is.
+
+    Raises
+    ------
+    DicomError
+        Two segments have one number.
+    """
     names: dict[str, int] = {}
     described = []
     for position, item in enumerate(elements.items(sequence), start=1):
         fields = elements.fields(item)
         number = elements.number(fields.get(_SEGMENT_NUMBER))
         number = position if number is None else number
+        if number in names.values():
+            raise DicomError(
+                f"{elements.path.name} describes two segments of SegmentNumber (0062,0004) {number}: nothing says "
+                "which of them a frame shows"
+            )
         label = elements.name(fields.get(_SEGMENT_LABEL)) or f"segment {number}"
         name = label if label not in names else f"{label} (segment {number})"
         names[name] = number
@@ -184,6 +197,27 @@ def frame_findings(described: int, frames: int, shown: tuple[int, ...], numbers:
         about = {"frames": count, "segments": len(unknown)}
         findings.append(Finding(code="segment_frame_unknown", message=message, numbers=about))
     return findings
+
+
+def repeated_findings(
+    places: Planes, shown: tuple[int, ...], names: Mapping[int, str], greatest: float | None
+) -> list[Finding]:
+    """Where several frames of a segment lie at one place: of a label map (`shown` is empty) any frames."""
+    segments = np.array(shown or np.zeros(len(places.origins)), dtype=np.float64)
+    at = np.column_stack([places.origins, places.steps.reshape(-1, 6)]) / SAME_PLACE_MM
+    again = np.zeros(len(at), dtype=bool)
+    for shift in (0.0, 0.5):  # the two sides of a rounding border of one are inside a cell of the other
+        rows = np.column_stack([segments, np.floor(at + shift)])
+        _, cells, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+        again |= counts[cells.reshape(-1)] > 1
+    if not again.any():
+        return []
+    concerned = [names.get(number, f"number {number}") for number in sorted(set(segments[again].astype(int).tolist()))]
+    few = f" of {', '.join(map(repr, concerned[:3]))}{', ...' if len(concerned) > 3 else ''}" if shown else ""
+    taken = "union is" if greatest is None else "largest values are"
+    message = f"{int(again.sum())} frames{few} lie where another frame of the same lies: their {taken} taken"
+    about = {"frames": int(again.sum()), "segments": len(concerned) if shown else 0}
+    return [Finding(code="segment_frames_repeated", message=message, numbers=about)]
 
 
 def _macro(elements: Elements, own: Mapping[int, int], common: Mapping[int, int], tag: int) -> dict[int, int]:

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from .._lazy import LazyModule
 from ..errors import DicomError
 from ..kernels._jit import kernel
+from .codestream import RLE, RLE_GROWTH
 from .elements import PIXEL_DATA, Elements, read_dataset
-from .pixels import NATIVE, decode_frames
+from .extent import is_repeated
+from .pixels import NATIVE, decode_frames, repeated_error
 
 if TYPE_CHECKING:
     import pydicom
 else:
     pydicom = LazyModule("pydicom", "encaps")  # slow, and plain series do without
 
-RLE = "1.2.840.10008.1.2.5"
 _RLE_HEADER = 64  # bytes: how many segments there are, and where each begins, 32 bit little endian (PS3.5 G.5)
 
 
@@ -102,6 +103,8 @@ def read_pixels(path: Path, elements: Elements, shape: tuple[int, int, int], bit
         They are absent, cut short, or no decoder reads them.
     """
     row = elements.fields().get(PIXEL_DATA)
+    if row is not None and elements.of_file:
+        _check_once(path, elements.rows[row])
     if bits == 1 and elements.of_file and elements.transfer_syntax in NATIVE and row is not None:
         return SegmentPixels(shape, _map_bits(path, elements.rows[row], shape))
     dataset = read_dataset(path)
@@ -110,6 +113,12 @@ def read_pixels(path: Path, elements: Elements, shape: tuple[int, int, int], bit
     frames = decode_frames(dataset, path.name)
     frames = frames if frames.ndim == 3 else frames[np.newaxis]
     return SegmentPixels((len(frames), frames.shape[1], frames.shape[2]), frames)
+
+
+def _check_once(path: Path, row: list[int]) -> None:
+    with path.open("rb") as file:
+        if is_repeated(file, row[1], row[2], path.stat().st_size):
+            raise repeated_error(path.name)
 
 
 def _map_bits(path: Path, row: list[int], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -127,13 +136,15 @@ def _map_bits(path: Path, row: list[int], shape: tuple[int, int, int]) -> NDArra
 def _unpack_runs(dataset: "pydicom.Dataset", shape: tuple[int, int, int], name: str) -> NDArray[np.uint8]:
     """RLE of packed bits, which pydicom does not decode: each frame one segment of bytes (PS3.5 annex G)."""
     count = shape[1] * shape[2]
-    frames = np.zeros(shape, dtype=np.uint8)
     try:
         parts = list(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=shape[0]))
     except ValueError as error:
         raise DicomError(f"{name}: its fragments of pixels cannot be told apart: {error}") from error
     if len(parts) != shape[0]:
         raise DicomError(f"{name} has {len(parts)} fragments of pixels for {shape[0]} frames")
+    if any(count > 8 * RLE_GROWTH * len(part) for part in parts):
+        raise DicomError(f"{name} has frames of {shape[1]} x {shape[2]} pixels: more than its runs can hold")
+    frames = np.zeros(shape, dtype=np.uint8)
     for frame, part in zip(frames, parts, strict=True):
         starts = np.frombuffer(part[:_RLE_HEADER], dtype="<u4")
         bounds = [*starts[1 : 1 + int(starts[0])].tolist(), len(part)]

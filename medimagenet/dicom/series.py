@@ -17,7 +17,7 @@ from .dicomdir import is_dicomdir, media_files
 from .frames import Frame
 from .header import METADATA, ImageHeader, Known, keyword_values, read_image_header
 from .layout import Layout, layout_of
-from .pixels import is_lossy, padding_value, stored_dtype
+from .pixels import is_lossy, padding_value, stored_dtype, surplus_bytes
 from .repair import FIXES, Repair, apply_repair, plan_repair, provenance
 from .split import Part
 from .suv import KINDS, Pet, pet_scale
@@ -165,7 +165,7 @@ def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volu
     padding = padding_value(headers[0], frames[0].rescale)
     if padding is not None and modality != "PT":
         metadata["padding_value"] = padding
-    findings = (*part.findings, *_pixel_findings(frames, headers, modality))
+    findings = (*part.findings, *_pixel_findings(frames, headers, modality), *_length_findings(headers))
     return Volume(array, cast(Grid, part.grid), unit, MappingProxyType(metadata), findings)
 
 
@@ -255,6 +255,17 @@ def _pixel_findings(frames: Sequence[Frame], headers: Sequence[ImageHeader], mod
     if modality == "CT" and not all(frame.has_rescale for frame in frames):
         message = "a CT without RescaleSlope (0028,1053): its stored values are taken as HU"
         yield Finding(code="no_rescale", message=message)
+
+
+def _length_findings(headers: Sequence[ImageHeader]) -> Iterator[Finding]:
+    surplus = {header.name: count for header in headers if (count := surplus_bytes(header))}
+    if surplus:
+        name, count = next(iter(surplus.items()))
+        message = (
+            f"PixelData (7FE0,0010) of {len(surplus)} of {len(headers)} files are longer than Rows, Columns and "
+            f"NumberOfFrames say, in {name} by {count} bytes: what is beyond is left out"
+        )
+        yield Finding(code="pixel_data_too_long", message=message, numbers={"files": len(surplus), "bytes": count})
 
 
 def _short(uid: str) -> str:

@@ -278,7 +278,11 @@ SERIES = (
         volumes=("1 x 64 x 64: single_slice",),
     ),
     Series(
-        "transfer_syntax/pydicom/MR_small_padded.dcm", 1, "MR", "single_slice", volumes=("1 x 64 x 64: single_slice",)
+        "transfer_syntax/pydicom/MR_small_padded.dcm",
+        1,
+        "MR",
+        "single_slice",
+        volumes=("1 x 64 x 64: single_slice pixel_data_too_long",),
     ),
     Series("transfer_syntax/pydicom/image_dfl.dcm", 1, "OT", "no_image_geometry", refused="no_position"),
     Series("transfer_syntax/pydicom_data/JPEG-LL.dcm", 1, "NM", "no_image_geometry", refused="no_position"),

@@ -103,6 +103,39 @@ def test_a_file_that_is_cut_short_is_named(write_series):
         decode(path.parent, "CT")
 
 
+def append(folder, more, which=1):
+    path = sorted(folder.iterdir())[which]
+    path.write_bytes(path.read_bytes() + more)
+
+
+@pytest.mark.parametrize("syntax", [None, "1.2.840.10008.1.2.4.80"])
+def test_pixels_that_are_there_twice_are_refused(write_series, syntax):
+    def change(dataset, _):
+        if syntax:
+            dataset.compress(syntax)
+
+    folder = write_series(np.ones((3, 4, 5), dtype=np.int16), change=change)
+    append(folder, b"\xfc\xff\xfc\xffOB\0\0\4\0\0\0" + bytes(4))  # trailing padding is allowed (PS3.10 7.2)
+    assert read_series(folder).findings == ()
+    append(folder, b"\xe0\x7f\x10\x00OW\0\0\x28\0\0\0" + bytes(40), which=2)
+    with pytest.raises(DicomError, match=r"PixelData \(7FE0,0010\) twice") as caught:
+        read_series(folder)
+    assert [finding.code for finding in caught.value.findings] == ["pixel_data_repeated"]
+
+
+@pytest.mark.parametrize(("extra", "is_found"), [(0, False), (1, False), (2, True), (15, True)])
+def test_pixels_beyond_those_of_the_header_are_a_finding(write_series, extra, is_found):
+    stored = np.arange(45, dtype=np.uint8).reshape(3, 3, 5)  # 15 bytes a slice: 16 with the padding
+
+    def change(dataset, k):
+        dataset.PixelData = stored[k].tobytes() + b"\0" + bytes(extra - extra % 2) * (k == 1)
+
+    volume = read_series(write_series(stored, change=change))
+    np.testing.assert_array_equal(volume.array, stored)
+    found = [finding for finding in volume.findings if finding.code == "pixel_data_too_long"]
+    assert [finding.numbers for finding in found] == [{"files": 1, "bytes": extra - extra % 2}] * is_found
+
+
 @pytest.mark.realdata
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_encoding_equals_simpleitk(realdata):

@@ -265,6 +265,57 @@ def test_files_that_contradict_themselves_are_read_with_a_finding(tmp_path, mask
     assert mask.array.sum() < plain.array.sum()
 
 
+def to_one_place(dataset):
+    """The frame of plane 1 of the first segment moves to plane 0."""
+    groups = {
+        group.PlanePositionSequence[0].ImagePositionPatient[2]: group
+        for group in dataset.PerFrameFunctionalGroupsSequence
+        if group.SegmentIdentificationSequence[0].ReferencedSegmentNumber == 1
+    }
+    groups[42.5].PlanePositionSequence = groups[40.0].PlanePositionSequence  # which segments share
+
+
+def test_of_frames_of_a_segment_at_one_place_the_union_is_taken_and_said(tmp_path, masks):
+    mask = read_mask(write_seg(tmp_path / "s.dcm", masks.astype(np.uint8), change=to_one_place), WRITTEN)
+    expected = masks.copy()
+    expected[0, 0], expected[0, 1] = masks[0, 0] | masks[0, 1], False
+    np.testing.assert_array_equal(mask.array, expected)
+    (finding,) = mask.findings
+    assert (finding.code, finding.numbers) == ("segment_frames_repeated", {"frames": 2, "segments": 1})
+    assert "'segment 1'" in finding.message and "union" in finding.message
+
+
+def test_of_fractions_at_one_place_the_largest_is_taken_and_said(tmp_path, masks):
+    shares = np.where(masks, np.random.default_rng(1).integers(1, 256, masks.shape) / 255, 0)
+    path = write_seg(tmp_path / "s.dcm", shares, kind="FRACTIONAL", max_fractional_value=255, change=to_one_place)
+    found = read_mask(path, WRITTEN, fractional=True)
+    expected = shares.copy()
+    expected[0, 0], expected[0, 1] = np.maximum(shares[0, 0], shares[0, 1]), 0
+    np.testing.assert_allclose(found.array, expected, atol=0.5 / 255)
+    (message,) = [finding.message for finding in found.findings if finding.code == "segment_frames_repeated"]
+    assert "largest" in message
+
+
+def test_overlapping_frames_of_other_segments_are_no_repetition(tmp_path, masks):
+    assert read_mask(write_seg(tmp_path / "s.dcm", masks.astype(np.uint8)), WRITTEN).findings == ()
+
+
+def test_two_segments_of_one_number_are_refused(tmp_path, masks):
+    def change(dataset):
+        dataset.SegmentSequence[1].SegmentNumber = 1
+
+    path = write_seg(tmp_path / "s.dcm", masks.astype(np.uint8), change=change)
+    with pytest.raises(DicomError, match=r"two segments of SegmentNumber \(0062,0004\) 1"):
+        read_segments(path)
+
+
+def test_pixels_that_are_there_twice_are_refused(tmp_path, masks):
+    path = write_seg(tmp_path / "s.dcm", masks.astype(np.uint8))
+    path.write_bytes(path.read_bytes() + b"\xe0\x7f\x10\x00OB\0\0\2\0\0\0ab")
+    with pytest.raises(DicomError, match=r"PixelData \(7FE0,0010\) twice"):
+        read_segments(path)
+
+
 def test_frames_that_are_spread_over_the_world_form_no_grid(tmp_path, masks):
     def throw(dataset):
         dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient[2] = -1e6
