@@ -59,7 +59,7 @@ class Sample:
         target : (C, n0, n1, n2), along the axes of an item
             float32 is normalised; other dtypes get the stored values.
         pad
-            What voxels outside the volume become; 0 in labels.
+            What voxels outside the volume become; 0 in labels, and where nothing is normalised.
 
         Raises
         ------
@@ -76,15 +76,16 @@ class Sample:
             )
         view = in_source_order(target, self.turn.array_axes, self.turn.flips)
         size, begin, box = reader.shape[1:], start[::-1], view.shape[1:]
+        constants = self.constants[name] if target.dtype.kind == "f" else None
         if all(a >= 0 and a + b <= n for a, b, n in zip(begin, box, size, strict=True)):
-            reader.read_cast(begin, view, self.constants[name])
+            reader.read_cast(begin, view, constants)
             return
         low = [max(-a, 0) for a in begin]
         high = [max(a, min(b, n - c)) for a, b, n, c in zip(low, box, size, begin, strict=True)]
-        pad_outside(view, low, high, 0 if name == LABEL else pad)
+        pad_outside(view, low, high, 0 if name == LABEL or target.dtype.kind != "f" else pad)
         if all(a < b for a, b in zip(low, high, strict=True)):
             inside = view[:, *(slice(a, b) for a, b in zip(low, high, strict=True))]
-            reader.read_cast([a + b for a, b in zip(begin, low, strict=True)], inside, self.constants[name])
+            reader.read_cast([a + b for a, b in zip(begin, low, strict=True)], inside, constants)
 
 
 class Samples:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..store import Store, Targets
 from .buffers import BatchBuffer, BatchRing
+from .device import Copy, DeviceCopier
 from .epochs import process_place
 from .patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource, as_size
 from .samplers import Draw, Share
@@ -33,6 +34,7 @@ Batch = dict[str, Any]
 _Filled = tuple[Patch, NDArray[np.float64]]
 """A patch and its affine: made in the thread, while the loop computes."""
 _Pending = tuple[BatchBuffer, list[Future[_Filled]]]
+_Taken = tuple[BatchBuffer, list[_Filled], Copy | None]
 
 
 class PatchLoader:
@@ -53,7 +55,10 @@ class PatchLoader:
     batch_size : patches in a batch of this rank
     workers : threads; None: one per core that the process may use, at most 8; 0 fills batches in the loop itself
     prefetch : batches that are filled ahead
-    device : where the tensors go; a copy to a GPU runs while the loop goes on. None leaves them in memory
+    device : where the tensors go; a GPU copies the next batch, by a stream of its own, while the loop uses this one.
+        None leaves them in memory
+    normalize_on_device : images are copied as they are stored, which for CT is half of float32, and become float32
+        there; the values are the same. Needs a device, and every sample stored in one dtype
     pin_memory : None pins the buffers where CUDA is available
     rank, ranks : None asks ``torch.distributed``; ranks draw disjoint even shares, a remainder wraps around
 
@@ -86,6 +91,7 @@ class PatchLoader:
         workers: int | None = None,
         prefetch: int = 3,
         device: torch.device | str | None = None,
+        normalize_on_device: bool = False,
         pin_memory: bool | None = None,
         rank: int | None = None,
         ranks: int | None = None,
@@ -112,9 +118,15 @@ class PatchLoader:
         place = process_place(rank, ranks)
         self.share = Share(length=self._source.length, batch=batch_size, rank=place[0], ranks=place[1])
         self._prefetch = prefetch if self._workers else 1
-        self._device = None if device is None else torch.device(device)
+        if normalize_on_device and device is None:
+            raise ValueError("normalize_on_device needs a device, got device=None")
         self._is_pinned = torch.cuda.is_available() if pin_memory is None else pin_memory
-        shapes = {name: ((batch_size, *shape), dtype) for name, (shape, dtype) in self._source.shapes().items()}
+        images = self._source.images() if normalize_on_device else {}
+        self._copier = None if device is None else DeviceCopier(torch.device(device), images=images, pad=pad)
+        shapes = {
+            name: ((batch_size, *shape), images.get(name, dtype))
+            for name, (shape, dtype) in self._source.shapes().items()
+        }
         self._ring = BatchRing(shapes, size=self._prefetch + 3, is_pinned=self._is_pinned)
         self._threads: ThreadPoolExecutor | None = None
         self._running: weakref.ref[Generator[Batch, None, None]] | None = None  # strong, it would be a cycle
@@ -207,18 +219,19 @@ class PatchLoader:
         epoch = self._epoch
         ahead = self._batch
         pending: deque[_Pending] = deque()
+        copied: _Taken | None = None  # the batch after the present one, on its way to the device
         try:
             for batch in range(self._batch, len(self)):
                 while ahead < len(self) and len(pending) < self._prefetch:
                     pending.append(self._begin(epoch, ahead))
                     ahead += 1
-                buffer, futures = pending[0]
-                filled = [future.result() for future in futures]
-                pending.popleft()
+                present = copied or self._taken(pending)
+                copied = self._taken(pending) if self._copier is not None and _is_filled(pending) else None
                 is_last = batch + 1 == len(self)
                 self._epoch, self._batch = (epoch + 1, 0) if is_last else (epoch, batch + 1)
-                yield self._finished(buffer, filled)
-                self._release(buffer)
+                yield self._handed_out(present)
+                if self._copier is None:
+                    self._release(present[0])
         finally:
             self._abandon(pending)
 
@@ -247,11 +260,22 @@ class PatchLoader:
             error.add_note(f"while loading {where}")
             raise
 
-    def _finished(self, buffer: BatchBuffer, filled: Sequence[_Filled]) -> Batch:
+    def _taken(self, pending: deque[_Pending]) -> _Taken:
+        """The next batch, filled; where there is a device its copy is begun, and the buffer is in the ring again."""
+        buffer, futures = pending[0]
+        filled = [future.result() for future in futures]
+        pending.popleft()
+        if self._copier is None:
+            return buffer, filled, None
+        copy = self._copier.begin(buffer.hand_out(len(filled)), [patch for patch, _ in filled])
+        buffer.fence = copy.fence
+        self._ring.give(buffer)
+        return buffer, filled, copy
+
+    def _handed_out(self, taken: _Taken) -> Batch:
+        buffer, filled, copy = taken
         patches = [patch for patch, _ in filled]
-        batch: Batch = dict(buffer.hand_out(len(patches)))
-        if self._device is not None:
-            batch = {name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()}
+        batch: Batch = dict(buffer.hand_out(len(patches)) if copy is None else copy.wait())
         batch["affine"] = torch.from_numpy(np.stack([affine for _, affine in filled]))
         batch["patch_start"] = torch.from_numpy(np.array([patch.start for patch in patches], dtype=np.int64))
         targets = [patch.sample.target for patch in patches if patch.sample.target is not None]
@@ -264,8 +288,7 @@ class PatchLoader:
     def _release(self, buffer: BatchBuffer) -> None:
         """Give a buffer back. What the loop enqueued on the GPU so far may still read it, hence the fence."""
         if self._is_pinned:
-            device = self._device if self._device is not None and self._device.type == "cuda" else None
-            buffer.fence = torch.cuda.current_stream(device).record_event()
+            buffer.fence = torch.cuda.current_stream().record_event()
         self._ring.give(buffer)
 
     def _abandon(self, pending: deque[_Pending]) -> None:
@@ -283,6 +306,11 @@ class PatchLoader:
 def usable_cores() -> int:
     """Cores that this process may use, at most `MAX_WORKERS`."""
     return min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+
+
+def _is_filled(pending: deque[_Pending]) -> bool:
+    """Whether the next batch is there, and nothing went wrong with it (which is told when it is its turn)."""
+    return bool(pending) and all(future.done() and future.exception() is None for future in pending[0][1])
 
 
 def _done(filled: _Filled) -> Future[_Filled]:

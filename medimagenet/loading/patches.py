@@ -13,7 +13,7 @@ from ..errors import StoreError
 from ..geometry import Size
 from ..store import Store, Targets
 from ..store.targets import as_targets
-from .arrays import LABEL_DTYPES, Sample, Samples, item_dtype
+from .arrays import LABEL, LABEL_DTYPES, Sample, Samples, item_dtype
 from .orientation import check_orientation, item_shape
 from .samplers import Draw, Purpose, below, start_around, uniform_start
 from .volumes import BALANCES, Choice, VolumeChoice, Weights
@@ -185,6 +185,11 @@ class PatchSource:
             name: ((reader.shape[0], *shape), item_dtype(name, self.settings.label_dtype))
             for name, reader in sample.readers.items()
         }
+
+    def images(self) -> dict[str, np.dtype[Any]]:
+        """The images that are stored as whole numbers, and their stored dtype, as the first sample has it."""
+        readers = self.samples.open(self.samples.ids[0]).readers
+        return {name: reader.dtype for name, reader in readers.items() if name != LABEL and reader.dtype.kind in "iu"}
 
     def read(self, patch: Patch, name: str, target: NDArray[Any]) -> None:
         """Fill `target` (C, n0, n1, n2) with one array of a patch."""
