@@ -5,7 +5,7 @@ of the object: ``registered = matrix @ source``, both LPS mm (C.20.2.1). A rigid
 their place changes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -92,7 +92,7 @@ def read_registration(file: Path) -> Registration:
     if not registered:
         raise DicomError(f"{path.name} has no FrameOfReferenceUID (0020,0052): it registers to nothing")
     matrices = {registered: np.eye(4)}
-    for number, item in enumerate(dataset.get("RegistrationSequence") or ()):
+    for number, item in enumerate(_items(dataset, "RegistrationSequence", path.name)):
         frame = str(item.get("FrameOfReferenceUID") or "")
         if not frame:
             raise DicomError(f"{path.name}: RegistrationSequence[{number}] names no FrameOfReferenceUID (0020,0052)")
@@ -104,11 +104,19 @@ def read_registration(file: Path) -> Registration:
     return Registration(registered, MappingProxyType(matrices), MappingProxyType(metadata))
 
 
+def _items(dataset: "pydicom.Dataset", keyword: str, place: str) -> "Sequence[pydicom.Dataset]":
+    """Of a sequence; none where it is absent."""
+    value = dataset.get(keyword)
+    if value is None or isinstance(value, pydicom.Sequence):
+        return value or ()
+    raise DicomError(f"{place} has a {keyword} that is no sequence, but {type(value).__name__}")
+
+
 def _matrix(item: "pydicom.Dataset", place: str) -> NDArray[np.float64]:
     """The matrices of an item, the first applied first."""
     whole = np.eye(4)
-    for registration in item.get("MatrixRegistrationSequence") or ():
-        for part in registration.get("MatrixSequence") or ():
+    for registration in _items(item, "MatrixRegistrationSequence", place):
+        for part in _items(registration, "MatrixSequence", place):
             values = part.get("FrameOfReferenceTransformationMatrix")
             try:
                 matrix = np.array(values, dtype=np.float64).reshape(4, 4)

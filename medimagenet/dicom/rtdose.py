@@ -102,6 +102,10 @@ def _dose_findings(
     if metadata["DoseUnits"] == "GY" and greatest > IMPLAUSIBLE_GY:
         message = f"the greatest dose is {greatest:.5g} Gy, more than {IMPLAUSIBLE_GY:g}: the unit may be another"
         yield Finding(code="dose_implausible", message=message, numbers={"greatest": greatest})
+    stated = dataset.get("NumberOfFrames") or 1
+    if stated != frames:
+        message = f"NumberOfFrames (0028,0008) is {stated}, but its pixel data hold {frames} frames"
+        yield Finding(code="dose_frames_unmatched", message=message, numbers={"frames": frames, "stated": stated})
     offsets = dataset.get("GridFrameOffsetVector")
     if frames == 1 and offsets is not None and np.size(offsets) != 1:
         message = f"it has 1 frame but {np.size(offsets)} offsets in GridFrameOffsetVector (3004,000C)"
@@ -158,13 +162,15 @@ def _offsets(dataset: "pydicom.Dataset", n_frames: int, first_z: float, name: st
     vector: Any = dataset.get("GridFrameOffsetVector")
     if n_frames == 1:
         return np.zeros(1)
-    if vector is None or len(vector) != n_frames:
-        count = 0 if vector is None else len(vector)
+    count = 0 if vector is None else np.size(vector)
+    if count != n_frames:
         raise GeometryError(f"{name} has {n_frames} frames but {count} offsets in GridFrameOffsetVector (3004,000C)")
     try:
         offsets = np.array(vector, dtype=np.float64)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise DicomError(f"{name} has a GridFrameOffsetVector (3004,000C) that is not numbers: {error}") from error
+    if not np.isfinite(offsets).all():
+        raise DicomError(f"{name} has a GridFrameOffsetVector (3004,000C) that is not numbers: {list(vector)}")
     if offsets[0] != 0 and abs(offsets[0] - first_z) > 0.01:
         raise GeometryError(
             f"{name}: GridFrameOffsetVector (3004,000C) begins with {offsets[0]:g}, which is neither 0 nor the z of "

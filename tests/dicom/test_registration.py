@@ -3,6 +3,8 @@
 import numpy as np
 import pydicom
 import pytest
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -96,6 +98,19 @@ def test_what_cannot_be_applied_is_named(write_registration):
 def test_what_cannot_be_read_is_named(write_registration, arguments, message):
     with pytest.raises(DicomError, match=message):
         read_registration(write_registration(**arguments))
+
+
+@pytest.mark.parametrize("keyword", ["RegistrationSequence", "MatrixRegistrationSequence", "MatrixSequence"])
+def test_what_should_be_a_sequence_and_is_text(write_registration, keyword):
+    path = write_registration([("1.2", [TURN])])
+    dataset = pydicom.dcmread(path)
+    item = dataset.RegistrationSequence[0]
+    holders = {"RegistrationSequence": dataset, "MatrixRegistrationSequence": item}
+    holder = holders.get(keyword, item.MatrixRegistrationSequence[0])
+    holder[keyword] = DataElement(tag_for_keyword(keyword), "LT", "text")
+    dataset.save_as(path)
+    with pytest.raises(DicomError, match=f"has a {keyword} that is no sequence, but str"):
+        read_registration(path)
 
 
 def test_a_sample_that_a_registration_joins_is_decoded_in_one_frame(write_series, write_registration, tmp_path):

@@ -68,6 +68,24 @@ def test_a_value_that_is_no_number_is_named(write_dose):
         read_dose(path)
 
 
+def test_an_offset_without_end_is_no_number(write_dose):
+    path = write_dose(STORED, [0, 11.25, 22.5, 33.75], 1.0)
+    path.write_bytes(path.read_bytes().replace(b"11.25", b"9e999"))
+    with pytest.raises(DicomError, match=r"GridFrameOffsetVector \(3004,000C\) that is not numbers: .*9e999"):
+        read_dose(path)
+
+
+def test_one_offset_for_several_frames(write_dose):
+    with pytest.raises(GeometryError, match="4 frames but 1 offsets"):
+        read_dose(write_dose(STORED, [0, 1, 2, 3], 1.0, change=lambda ds: setattr(ds, "GridFrameOffsetVector", 0)))
+
+
+def test_more_frames_than_are_stated_is_a_finding(write_dose):
+    dose = read_dose(write_dose(STORED, [0, 1, 2, 3], 1.0, change=lambda ds: setattr(ds, "NumberOfFrames", 2)))
+    (finding,) = dose.findings
+    assert (finding.code, finding.numbers) == ("dose_frames_unmatched", {"frames": 4, "stated": 2})
+
+
 @pytest.mark.parametrize(
     ("keyword", "value", "codes"),
     [

@@ -10,11 +10,12 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from medimagenet.dicom.registration import REGISTRATION_STORAGE
 from medimagenet.geometry import Grid
 from medimagenet.synthetic import write_patient
 from tests.fuzz.guard import Guard
 
-SHARES = 14  # tests that divide the time between them
+SHARES = 20  # tests that divide the time between them
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def sound(tmp_path_factory) -> dict[str, list[Path]]:
         kinds.setdefault(pydicom.dcmread(path, stop_before_pixels=True).Modality, []).append(path)
     kinds["implicit"] = [_rewritten(path, folder / f"implicit{n}.dcm") for n, path in enumerate(kinds["CT"])]
     kinds["RLE"] = [_compressed(path, folder / f"rle{n}.dcm") for n, path in enumerate(kinds["CT"])]
+    kinds["implicit dose"] = [_rewritten(path, folder / f"dose{n}.dcm") for n, path in enumerate(kinds["RTDOSE"])]
+    kinds["REG"] = [_registration(folder / "reg.dcm")]
     return kinds | _archives(folder, kinds["CT"][:2])
 
 
@@ -59,6 +62,30 @@ def _rewritten(path: Path, target: Path) -> Path:
     ds = pydicom.dcmread(path)
     ds.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     ds.save_as(target, implicit_vr=True, little_endian=True)
+    return target
+
+
+def _registration(target: Path) -> Path:
+    """Two frames of reference, one by two matrices."""
+    turn = [0.8, -0.6, 0, 5, 0.6, 0.8, 0, -3, 0, 0, 1, 7, 0, 0, 0, 1]
+    shift = [1, 0, 0, 1, 0, 1, 0, 2, 0, 0, 1, 3, 0, 0, 0, 1]
+    ds = pydicom.Dataset()
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = REGISTRATION_STORAGE
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = "1.2.3"
+    ds.Modality, ds.FrameOfReferenceUID, ds.RegistrationSequence = "REG", "1.1", []
+    for frame, matrices in (("1.2", (turn, shift)), ("1.3", (shift,))):
+        item, part = pydicom.Dataset(), pydicom.Dataset()
+        part.MatrixSequence = []
+        for matrix in matrices:
+            entry = pydicom.Dataset()
+            entry.FrameOfReferenceTransformationMatrixType = "RIGID"
+            entry.FrameOfReferenceTransformationMatrix = [str(value) for value in matrix]
+            part.MatrixSequence.append(entry)
+        item.FrameOfReferenceUID, item.MatrixRegistrationSequence = frame, [part]
+        ds.RegistrationSequence.append(item)
+    ds.save_as(target, enforce_file_format=True)
     return target
 
 

@@ -13,9 +13,10 @@ import pydicom
 from pydicom.pixels import get_decoder
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from medimagenet.dicom import read_header, read_mask, read_volumes
+from medimagenet.dicom import read_dose, read_header, read_mask, read_registration, read_volumes
 from medimagenet.dicom.instance import FileProblem, InstanceHeader
 from medimagenet.dicom.quick import QuickReader
+from medimagenet.dicom.registration import Registration
 from medimagenet.dicom.thorough import read_thoroughly
 from medimagenet.download.unpack import Limits, unpack
 from medimagenet.errors import DicomError, SourceError
@@ -224,10 +225,93 @@ def check_archive(damaged: list[Path], sound: list[Path]) -> None:
         assert {member.checksum.removeprefix("sha256:") for member in members} <= known, "a member has other bytes"
 
 
+def check_dose(damaged: list[Path], sound: list[Path]) -> None:
+    """Without a new finding it is the dose of before, or what pydicom's numbers make of its pixels, plane by plane."""
+    before = _dose_or_none(sound[0])
+    try:
+        dose = read_dose(damaged[0])
+    except DicomError as error:
+        assert str(error)
+        return
+    assert dose.array.shape == dose.grid.shape
+    assert np.isfinite(dose.array).all()
+    assert dose.array.nbytes <= MOST_BYTES
+    onto = read_dose(damaged[0], Grid((3, 4, 5), (9.0, 9.0, 9.0), (-10.0, -10.0, -10.0)))
+    assert onto.array.shape == (5, 4, 3)
+    if before is not None and (_codes(dose) - _codes(before) or _is_equal(dose, before)):
+        return
+    _compare_dose(dose, damaged[0])
+
+
+def _dose_or_none(path: Path) -> Volume | None:
+    try:
+        return read_dose(path)
+    except DicomError:
+        return None
+
+
+def _is_equal(one: Volume, other: Volume) -> bool:
+    return one.grid == other.grid and np.array_equal(one.array, other.array)
+
+
+def _compare_dose(dose: Volume, path: Path) -> None:
+    judged = _judged(path)
+    if judged is None:
+        return
+    ds, stored = judged
+    values = stored.reshape(dose.array.shape) * float(ds.DoseGridScaling)
+    offsets = np.array(ds.GridFrameOffsetVector, dtype=float) if len(values) > 1 else np.zeros(1)
+    order = np.argsort(offsets, kind="stable")
+    assert np.allclose(dose.array, values[order], rtol=1e-5, atol=1e-6), "the dose has other voxels"
+    normal = np.cross(*np.array(ds.ImageOrientationPatient, dtype=float).reshape(2, 3))
+    lowest = np.array(ds.ImagePositionPatient, dtype=float) + normal * (offsets.min() - offsets[0])
+    off = np.abs(np.array(dose.grid.origin) - lowest).max()
+    assert off <= NEAR, f"the first plane is {off} mm from where its header says"
+    rows, columns = map(float, ds.PixelSpacing)
+    assert np.allclose(dose.grid.spacing[:2], (columns, rows), rtol=NEAR), f"spacing {dose.grid.spacing}"
+
+
+def check_registration(damaged: list[Path], sound: list[Path]) -> None:
+    """Every matrix is the product of those that pydicom finds in its item; a moved grid keeps its voxels' size."""
+    try:
+        registration = read_registration(damaged[0])
+    except DicomError as error:
+        assert str(error)
+        return
+    ds = pydicom.dcmread(damaged[0], force=True)
+    expected = {str(ds.FrameOfReferenceUID): np.eye(4)}
+    for item in ds.get("RegistrationSequence") or []:
+        whole = np.eye(4)
+        for part in item.get("MatrixRegistrationSequence") or []:
+            for matrix in part.get("MatrixSequence") or []:
+                whole = np.array(matrix.FrameOfReferenceTransformationMatrix, dtype=float).reshape(4, 4) @ whole
+        expected[str(item.FrameOfReferenceUID)] = whole
+    assert registration.matrices.keys() == expected.keys()
+    for frame, matrix in registration.matrices.items():
+        assert np.allclose(matrix, expected[frame], rtol=1e-9, equal_nan=True), f"another matrix of {frame}"
+        _check_move(registration, frame)
+
+
+def _check_move(registration: Registration, frame: str) -> None:
+    grid = Grid((4, 5, 6), (1.0, 2.0, 3.0), (10.0, 20.0, 30.0))
+    volume = Volume(np.zeros(grid.shape, dtype=np.uint8), grid, metadata={"FrameOfReferenceUID": frame})
+    try:
+        moved = registration.move(volume, registration.frame_of_reference).grid
+    except DicomError as error:
+        assert str(error)
+        return
+    assert moved.spacing == grid.spacing
+    expected = registration.matrix(frame, registration.frame_of_reference) @ [*grid.to_patient((3, 4, 5)), 1.0]
+    scale = np.abs(expected).max()
+    assert np.allclose(moved.to_patient((3, 4, 5)), expected[:3], atol=1e-3 * max(1.0, scale)), "the grid is elsewhere"
+
+
 CHECKS = {
     "scan": check_scan,
     "series": check_series,
     "rtstruct": check_rtstruct,
     "seg": check_seg,
     "archive": check_archive,
+    "dose": check_dose,
+    "registration": check_registration,
 }

@@ -27,6 +27,15 @@ KEYWORDS = {
         *("ContourData", "ContourGeometricType", "NumberOfContourPoints", "ReferencedROINumber", "ROINumber"),
         *("ROIName", "ReferencedFrameOfReferenceUID", "SeriesInstanceUID", "ContourSequence", "ROIContourSequence"),
     ),
+    "dose": (
+        *("GridFrameOffsetVector", "DoseGridScaling", "DoseUnits", "DoseType", "DoseSummationType", "NumberOfFrames"),
+        *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "Rows", "Columns"),
+        *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "SOPClassUID"),
+    ),
+    "registration": (
+        *("FrameOfReferenceUID", "FrameOfReferenceTransformationMatrix", "RegistrationSequence"),
+        *("MatrixRegistrationSequence", "MatrixSequence", "FrameOfReferenceTransformationMatrixType", "Modality"),
+    ),
     "seg": (
         *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "SegmentNumber", "ReferencedSegmentNumber"),
         *(
@@ -40,7 +49,7 @@ KEYWORDS = {
     ),
 }
 SYNTAXES = (pydicom.uid.ExplicitVRLittleEndian, pydicom.uid.ImplicitVRLittleEndian)
-KINDS = {"series": "CT", "rtstruct": "RTSTRUCT", "seg": "SEG"}
+KINDS = {"series": "CT", "rtstruct": "RTSTRUCT", "seg": "SEG", "dose": "RTDOSE", "registration": "REG"}
 
 
 def edits(check):
