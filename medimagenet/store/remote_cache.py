@@ -155,21 +155,19 @@ class NodeCache:
     def shrink(self) -> int:
         """Remove entries, the least recently used first, until there is room. Returns how many bytes are left.
 
-        Only one process at a time does; the others go on.
+        Only one thread or process at a time does. The others wait: who went on would write faster than it removes.
         """
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return self.limit_bytes
-            except OSError:  # a file system without locks: two that remove the same harm nobody
-                pass
+            with contextlib.suppress(OSError):  # a file system without locks: two that remove the same harm nobody
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             return self._shrink()
         finally:
             os.close(descriptor)
 
     def _shrink(self) -> int:
+        for leftover in self.folder.glob("going/*"):  # of a process that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         entries = sorted(
             found for path in self.folder.glob("entries/*/*") if (found := _use_and_size(path)) is not None
         )

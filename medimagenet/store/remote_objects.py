@@ -36,6 +36,7 @@ AT_ONCE = 8
 _TRIES = 3  # of a body that was cut; obstore itself repeats what is refused or does not begin
 _STATUS = re.compile(r"status code: (\d{3}[A-Za-z ]*)")
 _AWS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _GOOGLE = ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY")
 _GOOGLE_LOGIN = Path("~/.config/gcloud/application_default_credentials.json")
 
@@ -222,9 +223,9 @@ def _check_process(what: str) -> None:
 
 def _connect(url: str, scheme: str, options: dict[str, Any]) -> Any:
     headers = options.pop("headers", None)
-    endpoint = str(options.get("endpoint") or options.get("base_url") or url)
+    named = [options.get("endpoint"), options.get("base_url"), *map(os.environ.get, _ENDPOINTS), url]
     client: dict[str, Any] = {
-        "allow_http": endpoint.startswith("http://"),
+        "allow_http": str(next(filter(None, named))).startswith("http://"),
         "user_agent": f"medimagenet/{__version__}",
         "connect_timeout": "10s",
         "timeout": "120s",

@@ -1,6 +1,8 @@
 """Small stores: two samples of a CT-like image with a label of two overlapping classes, in each form of the store."""
 
+import contextlib
 import hashlib
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,23 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Where a store may be written, in each form."""
     return tmp_path / str(FORMS[request.param]["name"])
+
+
+@pytest.fixture
+def range_server():
+    """Function of a folder (or of objects by path) that serves its files over HTTP; see range_server.py."""
+    spec = importlib.util.spec_from_file_location("range_server", Path(__file__).with_name("range_server.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with contextlib.ExitStack() as stack:
+
+        def serve(files, prefix="/s.zarr"):
+            if isinstance(files, Path):
+                found = (path for path in files.rglob("*") if path.is_file())
+                files = {f"{prefix}/{path.relative_to(files).as_posix()}": path.read_bytes() for path in found}
+            return stack.enter_context(module.RangeServer(files))
+
+        yield serve
 
 
 @pytest.fixture(scope="session")
