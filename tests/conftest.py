@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,12 @@ def small_store(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_store_hdf5(tmp_path_factory) -> Path:
+    """The same samples in the HDF5 form, one file each."""
+    return write_small_store(tmp_path_factory.mktemp("stores") / "small.h5")
+
+
+@pytest.fixture(scope="session")
 def small_sample():
     """Function of a sample's number that gives what `small_store` holds of it: arrays and foreground points."""
     return make_small_sample
@@ -125,9 +132,10 @@ def write_small_store(path: Path, *, splits: str = "tttttvvee", codec: str = "bl
 
     The second class is absent from s01, both are absent from s02. `splits` has a letter per sample: train, val, tEst.
     """
-    from medimagenet.store import SampleData, StoreConfig, StoredArray, create_store
+    from medimagenet.store import SampleData, StoreConfig, StoredArray, create_hdf5_store, create_store
 
-    writer = create_store(
+    create = create_store if path.suffix != ".h5" else partial(create_hdf5_store, max_file_bytes=1)
+    writer = create(
         path,
         recipe={"name": "small"},
         recipe_hash="0" * 64,

@@ -176,21 +176,23 @@ def test_a_worker_process_reads_a_pickled_store(any_store):
         assert pool.apply(_sum_of, (opened,)) == expected
 
 
-def test_a_store_of_format_1_is_read_for_ever():
+@pytest.mark.parametrize("name", ["PATH", "PATH_HDF5"])
+def test_a_store_of_format_1_is_read_for_ever(name):
     """Written by medimagenet 0.1.0, see tests/data/store_format_1/data.py."""
     script = Path(__file__).parents[1] / "data/store_format_1/data.py"
     spec = importlib.util.spec_from_file_location("store_format_1", script)
     written = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(written)
-    opened = open_store(written.PATH)
+    path = getattr(written, name)
+    opened = open_store(path)
     assert opened.ids("train") == ("sample-1",)
     assert (opened.classes, opened.row("sample-1")["fold"]) == (written.CLASSES, 0)
-    for name, array in written.arrays().items():
-        np.testing.assert_array_equal(opened.array("sample-1", name).read(), array)
-        assert opened.array("sample-1", name).grid == written.GRID
+    for key, array in written.arrays().items():
+        np.testing.assert_array_equal(opened.array("sample-1", key).read(), array)
+        assert opened.array("sample-1", key).grid == written.GRID
     assert opened.array("sample-1").normalization == written.WINDOW
     assert opened.array("sample-1", "label").crop == ((1, 2, 3), written.GRID.size)
     label = written.arrays()["label"]
-    for k, name in enumerate(written.CLASSES):
-        np.testing.assert_array_equal(opened.foreground("sample-1", name), np.argwhere(label[k])[:20])
-    assert verify(written.PATH) == []
+    for k, label_name in enumerate(written.CLASSES):
+        np.testing.assert_array_equal(opened.foreground("sample-1", label_name), np.argwhere(label[k])[:20])
+    assert verify(path) == []

@@ -1,18 +1,28 @@
-"""Wrote `small.zarr`, a store of format 1, with medimagenet 0.1.0. It is kept for ever and never written again.
+"""Wrote `small.zarr` and `small.h5`, stores of format 1, with medimagenet 0.1.0. They are kept for ever, as they are.
 
 Its voxels are formulas of their indices, so that the test that reads it needs nothing but this file.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medimagenet.geometry import Grid
-from medimagenet.store import SampleData, StoreConfig, StoredArray, attribution_markdown, create_store
+from medimagenet.store import (
+    SampleData,
+    StoreConfig,
+    StoredArray,
+    attribution_markdown,
+    create_hdf5_store,
+    create_store,
+)
 from medimagenet.volume import Normalization
 
 PATH = Path(__file__).with_name("small.zarr")
+PATH_HDF5 = Path(__file__).with_name("small.h5")
 GRID = Grid((10, 9, 8), (1.0, 2.0, 3.5), (-10.0, 20.0, 30.25), ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, -1.0)))
 CLASSES = ("GTV", "lung left")
 WINDOW = Normalization(low=-160, high=240, subtract=40, divide=200)
@@ -28,9 +38,16 @@ def arrays() -> dict[str, NDArray[np.generic]]:
 
 
 def main() -> None:
-    """Write the store."""
-    writer = create_store(
-        PATH,
+    """Write those that are not there."""
+    for path, create in ((PATH, create_store), (PATH_HDF5, create_hdf5_store)):
+        if not path.exists():
+            write(path, create)
+
+
+def write(path: Path, create: Callable[..., Any]) -> None:
+    """Write one store."""
+    writer = create(
+        path,
         recipe={"name": "format 1", "modalities": ["CT", "RTDOSE"]},
         recipe_hash="1" * 64,
         classes=CLASSES,
