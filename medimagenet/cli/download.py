@@ -27,7 +27,7 @@ from .output import wrong_usage as wrong
 Selection = Annotated[
     list[Path] | None,
     typer.Argument(
-        help="Indexes (.parquet), and lists of series: .tcia or s5cmd manifests, CSV with SeriesInstanceUID.",
+        help="Indexes (.parquet), and lists of series: .tcia or s5cmd manifests, CSV or XLSX with SeriesInstanceUID.",
         metavar="SELECTION",
     ),
 ]

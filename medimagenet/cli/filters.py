@@ -12,7 +12,7 @@ from ..index import Index, open_index
 from ..sources.idc import database_path
 from .output import human_bytes, progress_bar, write_note
 
-_SEVERAL = "Repeat it for several."
+_SEVERAL = "Several: with commas, or repeat it."
 
 Indexes = Annotated[
     list[Path] | None, typer.Argument(help="Your own indexes; the public index where none.", metavar="[X.parquet]...")
@@ -27,9 +27,11 @@ Age = Annotated[tuple[float, float] | None, typer.Option(help="Youngest and olde
 Manufacturer = Annotated[list[str] | None, typer.Option(help=f"Part of its name. {_SEVERAL}")]
 SliceThickness = Annotated[tuple[float, float] | None, typer.Option(help="Thinnest and thickest, mm.")]
 MinSlices = Annotated[int | None, typer.Option(min=0, help="Least number of slices.")]
-AnnotatedBy = Annotated[list[str] | None, typer.Option(help="Images with an RTSTRUCT, SEG, RTDOSE, RTPLAN.")]
+AnnotatedBy = Annotated[
+    list[str] | None, typer.Option(help=f"Images with an RTSTRUCT, SEG, RTDOSE, RTPLAN. {_SEVERAL}")
+]
 Roi = Annotated[str | None, typer.Option(help="Regular expression that a ROI name matches.")]
-License = Annotated[list[str] | None, typer.Option(help='Licence, or "commercial": all that allow that.')]
+License = Annotated[list[str] | None, typer.Option(help=f'Licence, or "commercial": all that allow that. {_SEVERAL}')]
 Words = Annotated[str | None, typer.Option(help="Words in descriptions, body part, model or collection.")]
 
 

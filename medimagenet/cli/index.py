@@ -1,6 +1,7 @@
 """`medimagenet index`: a folder or what a source lists becomes a Parquet table, and what could not be read a report."""
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,6 +63,7 @@ def command(
         write_json(summary)
     else:
         _render(summary)
+        write_line(f"next: {_next_step(out, index, summary['modalities'])}")
     fail_on(severities(summary["findings"]), fail)
 
 
@@ -117,4 +119,14 @@ def _render(summary: dict[str, Any]) -> None:
         write_line(f"{plural(summary['files_read'], 'file')} read, {summary['files_unchanged']:,} unchanged{gone}")
     if summary["unreadable"]:
         write_line(f"{plural(summary['unreadable'], 'file')} in no series: {report_path(Path(path))} says why")
-    write_line(f"next: medimagenet samples {path} --modalities CT,RTSTRUCT")
+
+
+def _next_step(out: Path, index: Any, modalities: Collection[str]) -> str:
+    """What can be done with these rows: of series that are elsewhere nothing can be read before they are here."""
+    if any("://" in (uri or "") for uri in index.table.column("uri").to_pylist()):
+        return f"medimagenet search {out}; medimagenet download {out} --to DIR"
+    images = [name for name in ("CT", "MR", "PT") if name in modalities]
+    annotations = [name for name in ("RTSTRUCT", "SEG") if name in modalities]
+    if images and annotations:
+        return f"medimagenet samples {out} --modalities {images[0]},{annotations[0]}"
+    return f"medimagenet search {out}"

@@ -38,7 +38,9 @@ def command(
     parquet: Annotated[Path | None, typer.Option(help="Write what was found as an index.", metavar="Y.parquet")] = None,
     listed: Annotated[
         Path | None,
-        typer.Option("--from-manifest", help="Only series of this list: .tcia, .s5cmd, CSV, TSV.", metavar="LIST"),
+        typer.Option(
+            "--from-manifest", help="Only series of this list: .tcia, .s5cmd, CSV, TSV, XLSX.", metavar="LIST"
+        ),
     ] = None,
     manifest: Annotated[
         Path | None,
@@ -52,7 +54,7 @@ def command(
 ) -> None:
     """Find series by what they are, offline: in the public index, in your own, or in both.
 
-    What is asked for must all be met; of an option that is repeated, one value.
+    What is asked for must all be met; of several values of one option, one.
     """
     filters = {name: value for name, value in locals().items() if name in options.FILTERS and value not in (None, [])}
     if as_json and as_csv:

@@ -198,7 +198,8 @@ def read_manifest(path: Path) -> list[Downloaded]:
         version = json.loads((schema.metadata or {})[_METADATA])["downloads_version"]
         if version > MANIFEST_VERSION:
             raise SourceError(f"{path} is of version {version}, this program knows {MANIFEST_VERSION}: update it")
-        return [_record(row) for row in pq.read_table(path).to_pylist()]
+        with pq.ParquetFile(path) as file:  # read_table would import pandas where it is installed: half a second
+            return [_record(row) for row in file.read().to_pylist()]
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise SourceError(

@@ -11,8 +11,9 @@ from ..errors import SourceError
 from ..index import Index
 from ..index.rows import quoted
 from ..sources.tcia_manifest import SEPARATORS, read_manifest
+from ..sources.workbook import WORKBOOK
 
-LISTS = (".tcia", ".s5cmd", ".csv", ".tsv", ".txt")
+LISTS = (".tcia", ".s5cmd", ".csv", ".tsv", ".txt", WORKBOOK)
 """Endings of files that `select_series` reads; others are indexes."""
 
 _UUID = re.compile(r"s3://[^/\s]+/([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?=[/*\s\"']|$)")
@@ -75,7 +76,7 @@ def read_list(path: Path | str) -> SeriesList:
         The file cannot be read, lists no series, or lists something else.
     """
     path = Path(path)
-    if path.suffix.lower() == ".tcia":
+    if path.suffix.lower() in (".tcia", WORKBOOK):
         return SeriesList(series_uids=tuple(read_manifest(path)))
     try:
         text = path.read_text(encoding="utf-8-sig")

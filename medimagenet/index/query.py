@@ -6,7 +6,7 @@ A value that the index does not know is answered with the closest that it knows,
 import difflib
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
 from ..sources.base import SINGLE_OBJECTS
@@ -21,7 +21,8 @@ Range = tuple[float | None, float | None]
 """Lowest and highest value, both included; None leaves a side open."""
 
 Words = str | Sequence[str]
-"""One value, or several of which a row has one."""
+"""One value, or several of which a row has one. ``"CT,RTSTRUCT"`` is both, where that is no value as it stands: studies
+or samples that have both are what `Index.samples` finds."""
 
 
 class Filters(TypedDict, total=False):
@@ -111,7 +112,7 @@ def _refuse_untold(rows: Rows, given: Mapping[str, Any]) -> None:
 
 def _of_modalities(sides: Mapping[str, str], modalities: Words | None) -> list[str]:
     """The side indices of the modalities that are asked for, or all where that leaves it open."""
-    asked = [] if modalities is None else [word.strip().upper() for word in _words(modalities)]
+    asked = [] if modalities is None else [word.strip().upper() for word in _each(modalities)]
     return [sides[name] for name in asked if name in sides] or list(sides.values())
 
 
@@ -148,6 +149,13 @@ def _words(value: Words) -> list[str]:
     return words
 
 
+def _each(value: Words, is_known: Callable[[str], object] = lambda word: False) -> Iterator[str]:
+    """What is asked for, one by one: a text with commas that is not known as it stands is several."""
+    for word in _words(value):
+        parts = [part.strip() for part in word.split(",") if part.strip()]
+        yield from parts if len(parts) > 1 and not is_known(word) else [word]
+
+
 def _is_one_of(column: str, values: Iterable[str]) -> str:
     names = ", ".join(quoted(value) for value in values)
     return f"{column} IN ({names})" if names else "false"
@@ -161,10 +169,13 @@ def _known(
     def build(rows: Rows, value: Words) -> str:
         known = rows.values(column)
         taken: list[str] = []
-        for word in _words(value):
-            found = [name for name in known if is_same(word, name)]
-            if word.strip().upper() in (always or {}):
-                found.append((always or {})[word.strip().upper()])  # DICOM knows it, though perhaps not this index
+
+        def find(word: str) -> list[str]:
+            standard = (always or {}).get(word.strip().upper())  # DICOM knows it, though perhaps not this index
+            return [name for name in known if is_same(word, name)] + ([standard] if standard else [])
+
+        for word in _each(value, find):
+            found = find(word)
             if not found:
                 raise unknown_value(what, word, known)
             taken += found
@@ -183,7 +194,7 @@ def _is_part(asked: str, known: str) -> bool:
 
 def _cancer(rows: Rows, value: Words) -> str:
     taken: list[str] = []
-    for word in _words(value):
+    for word in _each(value, lambda word: collections_of_cancer(word)[0]):
         found, known = collections_of_cancer(word)
         if not found:
             raise unknown_value("cancer type", word, known)
@@ -242,7 +253,7 @@ def _annotations(rows: Rows, given: Mapping[str, Any]) -> list[str]:
     roi = _has_roi(rows, given["roi"]) if "roi" in given else None
     if "annotated_by" not in given:
         return [roi] if roi else []
-    modalities = [word.strip().upper() for word in _words(given["annotated_by"])]
+    modalities = [word.strip().upper() for word in _each(given["annotated_by"])]
     for modality in modalities:
         if modality not in ANNOTATIONS:
             raise unknown_value("modality of annotations", modality, ANNOTATIONS)

@@ -1,7 +1,8 @@
 """Manifests: lists of series that TCIA's programs read and write (sources.md, 1.6).
 
 A ``.tcia`` file has six lines of settings, then a SeriesInstanceUID per line. The newer Data Retriever takes tables
-(CSV, TSV), whose header chooses the route: SeriesInstanceUIDs, addresses, or identifiers of controlled-access files.
+(CSV, TSV, XLSX), whose header chooses the route: SeriesInstanceUIDs, addresses, or identifiers of files under
+controlled access.
 """
 
 import csv
@@ -11,9 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import SourceError
+from .workbook import WORKBOOK, read_sheet
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-MANIFEST_SUFFIXES = (".tcia", *SEPARATORS, ".xlsx")
+MANIFEST_SUFFIXES = (".tcia", *SEPARATORS, WORKBOOK)
 
 _UID = re.compile(r"\b\d+(?:\.\d+)+\b")
 _SETTING = re.compile(r"\s*(?!ListOfSeries)[A-Za-z]\w*\s*=")  # its server may be an address that looks like a UID
@@ -38,13 +40,17 @@ def read_manifest(path: Path | str) -> list[str]:
     ------
     SourceError
         It is missing, no text, names no series, or is a table of another route than SeriesInstanceUIDs.
+    MissingPackageError
+        It is a workbook, and openpyxl is not installed.
     """
     path = Path(path)
-    if path.suffix.lower() == ".xlsx":
-        raise SourceError(f"{path} is a workbook: save its sheet as CSV, and give that")
-    text = _read(path)
-    separator = SEPARATORS.get(path.suffix.lower())
-    uids = _from_table(path, text, separator) if separator else _from_lines(text)
+    suffix = path.suffix.lower()
+    if suffix == WORKBOOK:
+        uids = _from_table(path, read_sheet(path))
+    elif suffix in SEPARATORS:
+        uids = _from_table(path, list(csv.reader(_read(path).splitlines(), delimiter=SEPARATORS[suffix])))
+    else:
+        uids = _from_lines(_read(path))
     if not uids:
         raise SourceError(f"{path} names no series: there is no SeriesInstanceUID in it")
     return uids
@@ -101,8 +107,7 @@ def _uids(text: str) -> list[str]:
     return [uid for uid in _UID.findall(text) if 10 <= len(uid) <= 64]
 
 
-def _from_table(path: Path, text: str, separator: str) -> list[str]:
-    rows = list(csv.reader(text.splitlines(), delimiter=separator))
+def _from_table(path: Path, rows: list[list[str]]) -> list[str]:
     header = [cell.strip().lower() for cell in rows[0]] if rows else []
     column = next((header.index(name) for name in _SERIES_COLUMNS if name in header), None)
     if column is not None:

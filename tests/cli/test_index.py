@@ -2,8 +2,12 @@
 
 import os
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
-from medimagenet import open_index
+from medimagenet import Index, open_index
+from medimagenet.cli import index as index_command
+from medimagenet.sources.base import SeriesRecord
 from medimagenet.synthetic import write_patients
 
 
@@ -21,6 +25,23 @@ def test_json_counts_what_the_index_holds(call, chain, tmp_path):
     files = Counter(path.relative_to(chain.folder).parts[2] for path in chain.folder.glob("dicom/*/*/*"))
     assert sum(counts["files"] for counts in document["modalities"].values()) == sum(files.values())
     assert {"code": "missing_slices", "severity": "error", "count": 1} in document["findings"]
+
+
+def test_the_next_step_of_series_that_are_elsewhere_is_to_fetch_them(tmp_path):
+    record = SeriesRecord(
+        **{"key": "a", "source": "tcia", "collection_id": "c", "PatientID": "p", "StudyInstanceUID": "1.2"},
+        **{"SeriesInstanceUID": "1.3", "Modality": "CT", "uri": "https://nbia.example.org/x", "files": ()},
+        **{"n_instances": 1, "size_bytes": 1, "content_hash": "h"},
+    )
+    annotation = replace(record, key="b", Modality="RTSTRUCT")
+    here = [replace(one, uri=str(tmp_path)) for one in (record, annotation)]
+    for records, step in (
+        ([record, annotation], "medimagenet search x.parquet; medimagenet download x.parquet --to DIR"),
+        (here, "medimagenet samples x.parquet --modalities CT,RTSTRUCT"),
+        (here[:1], "medimagenet search x.parquet"),
+    ):
+        index = Index.from_records(records)
+        assert index_command._next_step(Path("x.parquet"), index, [one.Modality for one in records]) == step
 
 
 def test_licence_doi_and_collection_are_in_every_row(call, chain, tmp_path):

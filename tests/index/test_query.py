@@ -41,6 +41,15 @@ def contains(raw, word):
 
 JUDGES = {
     "modality": ({"modality": ["ct", "PT"]}, lambda t: has(t["Modality"], "CT", "PT")),
+    "modalities": ({"modality": "ct, PT"}, lambda t: has(t["Modality"], "CT", "PT")),
+    "a value with a comma": (
+        {"manufacturer": "hologic, inc."},
+        lambda t: pc.match_substring(t["Manufacturer"], "hologic, inc.", ignore_case=True),
+    ),
+    "collections": (
+        {"collection": ["lctsc,nsclc-radiomics", "4d_lung"]},
+        lambda t: has(t["collection_id"], "lctsc", "nsclc_radiomics", "4d_lung"),
+    ),
     "collection": ({"collection": "NSCLC-Radiomics"}, lambda t: pc.equal(t["collection_id"], "nsclc_radiomics")),
     "body_part": ({"body_part": "breast"}, lambda t: pc.equal(t["BodyPartExamined"], "BREAST")),
     "sex": ({"sex": "female"}, lambda t: pc.equal(t["PatientSex"], "F")),
@@ -150,6 +159,8 @@ def local(make_record, make_object):
         ({"annotated_by": "rtstruct", "roi": "HEART", "modality": "PT"}, ["pt"]),
         ({"annotated_by": ["SEG", "RTSTRUCT"], "roi": "lung"}, ["thin"]),
         ({"annotated_by": "SEG"}, []),
+        ({"annotated_by": "seg,rtstruct", "modality": "CT,PT"}, ["thin", "pt"]),
+        ({"license": "commercial, CC BY-NC"}, ["thick", "pt"]),
         ({"roi": "gtv.*|heart"}, ["rs", "loose"]),
         ({"license": "commercial"}, ["thick"]),
         ({"license": "cc by"}, ["thick"]),
@@ -170,6 +181,8 @@ def test_local_filters(local, filters, keys):
         ({"roi": "gtv"}, "unknown roi 'gtv': did you mean 'GTV-1'"),
         ({"roi": "("}, "'\\(' is not a regular expression"),
         ({"body_part": "chest"}, "the index names none"),
+        ({"modality": "CT,PETT"}, "unknown modality 'PETT'"),
+        ({"modality": ","}, "unknown modality ','"),
     ],
 )
 def test_local_errors(local, filters, says):

@@ -64,7 +64,6 @@ def test_a_table_that_is_written_is_read(tmp_path):
         ("x.csv", b"", "no column"),
         ("x.tcia", EXAMPLE.encode()[:200], "names no series"),
         ("x.tcia", b"\xff\xfe\x00\x01", "no text"),
-        ("x.xlsx", b"PK\x03\x04", "save its sheet as CSV"),
     ],
 )
 def test_other_files_are_errors_that_say_what_they_are(tmp_path, name, content, message):
