@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._lazy import LazyModule
 from ..errors import DicomError
+from ..findings import Finding
 from .elements import read_dataset
 from .header import ImageHeader
 from .mosaic import Tiling, mosaic_tiling
@@ -72,8 +73,9 @@ def frames_of(header: ImageHeader) -> list[Frame]:
     Raises
     ------
     DicomError
-        Its functional groups or its rescale cannot be understood.
+        Its number of frames, its functional groups or its rescale cannot be understood.
     """
+    _check_count(header)
     plane = plane_from_values(header.values)
     if plane.n_frames > 1 or _may_have_groups(header):
         frames = _enhanced_frames(header, plane)
@@ -84,6 +86,13 @@ def frames_of(header: ImageHeader) -> list[Frame]:
         if tiling is not None:
             return list(_tiles(header, tiling))
     return [Frame(header, plane, rescale_of(header), "RescaleSlope" in header.values)]
+
+
+def _check_count(header: ImageHeader) -> None:
+    given = header.values.get("NumberOfFrames", "1")
+    if given != "1" and not (isinstance(given, str) and given.removeprefix("+").isdecimal() and int(given) > 0):
+        message = f"{header.name} has NumberOfFrames (0028,0008) {given!r}, not a whole number of at least 1"
+        raise DicomError(message, [Finding(code="not_decodable", message=message)])
 
 
 def separating_values(frame: Frame) -> Mapping[str, Any]:

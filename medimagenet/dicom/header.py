@@ -60,6 +60,7 @@ IMAGE: Mapping[int, tuple[str, str]] = {
     0x00280030: ("PixelSpacing", TEXT),
     0x00280100: ("BitsAllocated", WHOLE),
     0x00280101: ("BitsStored", WHOLE),
+    0x00280102: ("HighBit", WHOLE),
     0x00280103: ("PixelRepresentation", WHOLE),
     0x00280120: ("PixelPaddingValue", WHOLE),
     0x00281052: ("RescaleIntercept", TEXT),

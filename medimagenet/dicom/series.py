@@ -17,10 +17,18 @@ from .dicomdir import is_dicomdir, media_files
 from .frames import Frame
 from .header import METADATA, ImageHeader, Known, keyword_values, read_image_header
 from .layout import Layout, layout_of
-from .pixels import is_lossy, padding_value, stored_dtype, surplus_bytes
+from .pixels import NATIVE, is_lossy, padding_value, stored_dtype, surplus_bytes
 from .repair import FIXES, Repair, apply_repair, plan_repair, provenance
 from .split import Part
 from .suv import KINDS, Pet, pet_scale
+
+MODALITY_LUT = 0x00283000
+_READ_BY_OTHERS = {
+    "1.2.840.10008.5.1.4.1.1.481.2": ("a dose", "read_dose"),
+    "1.2.840.10008.5.1.4.1.1.66.4": ("a segmentation", "read_mask"),
+    "1.2.840.10008.5.1.4.1.1.66.7": ("a segmentation", "read_mask"),
+}
+"""SOP class -> what such an object is, and what gives its pixels their meaning: here they would be bare numbers."""
 
 
 def read_series(
@@ -105,6 +113,7 @@ def _layout(files: Path | Sequence[Path], pet: Pet, fix: Collection[str]) -> Lay
     if not set(fix) <= set(FIXES):
         raise ValueError(f"fix takes {', '.join(FIXES)}, got {', '.join(map(repr, fix))}")
     headers = _one_series(_image_headers(files))
+    _check_class(headers)
     _check_grey(headers)
     return layout_of(headers)
 
@@ -151,6 +160,7 @@ def _repaired(frames: list[Frame], part: Part, repair: Repair, pet: Pet, jobs: i
 def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volume:
     headers = list({id(frame.header): frame.header for frame in frames}.values())
     modality = headers[0].values.get("Modality")
+    _check_meaning(headers[0])
     unit = "HU" if modality == "CT" else None
     factors = None
     if modality == "PT":
@@ -229,6 +239,31 @@ def _series_uid(header: ImageHeader) -> str:
     """SeriesInstanceUID (0020,000E); as it is written where a backslash makes several of it."""
     uid: str | list[str] = header.values.get("SeriesInstanceUID", "")
     return uid if isinstance(uid, str) else "\\".join(uid)
+
+
+def _check_class(headers: Sequence[ImageHeader]) -> None:
+    for header in headers:
+        known = _READ_BY_OTHERS.get(header.values.get("SOPClassUID", ""))
+        if known is not None:
+            message = f"{header.name} is {known[0]}, not an image of a scanner: read it with {known[1]}"
+            raise DicomError(message, [Finding(code="not_decodable", message=message)])
+
+
+def _check_meaning(header: ImageHeader) -> None:
+    """Whether stored bits are values by nothing but slope and intercept. Files of a series do not differ in this.
+
+    HighBit (0028,0102) is one less than BitsStored today (PS3.5 8.1.1); old files may keep values further up.
+    """
+    message = ""
+    if MODALITY_LUT in header.elements.fields():
+        message = "its values are those of a ModalityLUTSequence (0028,3000), which is not applied"
+    stored = header.values.get("BitsStored", 0)
+    high = header.values.get("HighBit", stored - 1)
+    if stored and header.transfer_syntax in NATIVE and high != stored - 1:
+        message = f"HighBit (0028,0102) {high} and BitsStored (0028,0101) {stored}: values are not in the lowest bits"
+    if message:
+        message = f"{header.name}: {message}"
+        raise DicomError(message, [Finding(code="not_decodable", message=message)])
 
 
 def _check_grey(headers: Sequence[ImageHeader]) -> None:

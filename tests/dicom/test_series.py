@@ -44,6 +44,34 @@ def test_ct_is_whole_where_it_can_be(write_series):
     np.testing.assert_array_equal(volume.array, (stored * 0.5 - 1024).astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.481.2"}, "is a dose, .* read it with read_dose"),
+        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"}, "is a segmentation, .* read it with read_mask"),
+        ({"BitsStored": 12, "HighBit": 15}, r"HighBit \(0028,0102\) 15 and BitsStored \(0028,0101\) 12"),
+        ({"ModalityLUTSequence": []}, r"ModalityLUTSequence \(0028,3000\)"),
+        ({"NumberOfFrames": 0}, r"NumberOfFrames \(0028,0008\) '0', not a whole number"),
+    ],
+)
+def test_numbers_that_would_not_be_values_are_refused(write_series, values, message):
+    def change(dataset, _):
+        for keyword, value in values.items():
+            setattr(dataset, keyword, value)
+
+    with pytest.raises(DicomError, match=message) as caught:
+        read_series(write_series(np.arange(40, dtype=np.uint16).reshape(2, 4, 5), change=change))
+    assert [finding.code for finding in caught.value.findings] == ["not_decodable"]
+
+
+@pytest.mark.realdata
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", ["rtdose/pydicom_tps/rtdose_1frame.dcm", "oddities/broken/badVR.dcm"])
+def test_a_dose_is_not_given_as_stored(realdata, name):
+    with pytest.raises(DicomError, match="read it with read_dose"):
+        read_series(realdata / name)
+
+
 def test_mr_is_as_stored(write_series):
     stored = np.arange(40, dtype=np.uint16).reshape(2, 4, 5)
     volume = read_series(write_series(stored, "MR"))
