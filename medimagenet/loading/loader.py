@@ -129,6 +129,7 @@ class PatchLoader:
         }
         self._ring = BatchRing(shapes, size=self._prefetch + 3, is_pinned=self._is_pinned)
         self._threads: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
         self._running: weakref.ref[Generator[Batch, None, None]] | None = None  # strong, it would be a cycle
         self._epoch, self._batch = 0, 0
 
@@ -198,6 +199,7 @@ class PatchLoader:
     def close(self) -> None:
         """Stop the threads, at once: what is not begun is dropped. The loader can be used again."""
         self._stop()
+        self._forget_after_fork()
         if self._threads is not None:
             self._threads.shutdown(wait=True, cancel_futures=True)
             self._threads = None
@@ -210,6 +212,11 @@ class PatchLoader:
     ) -> None:
         self.close()
 
+    def _forget_after_fork(self) -> None:
+        """A fork takes no threads along: those of the parent do nothing for its child."""
+        if self._process != os.getpid():
+            self._threads, self._process = None, os.getpid()
+
     def _stop(self) -> None:
         running = None if self._running is None else self._running()
         if running is not None:
@@ -219,9 +226,13 @@ class PatchLoader:
         epoch = self._epoch
         ahead = self._batch
         pending: deque[_Pending] = deque()
+        self._forget_after_fork()
+        process = self._process
         copied: _Taken | None = None  # the batch after the present one, on its way to the device
         try:
             for batch in range(self._batch, len(self)):
+                if process != os.getpid():
+                    raise RuntimeError("this iteration began before a fork: begin another, iter(loader)")
                 while ahead < len(self) and len(pending) < self._prefetch:
                     pending.append(self._begin(epoch, ahead))
                     ahead += 1
@@ -233,7 +244,8 @@ class PatchLoader:
                 if self._copier is None:
                     self._release(present[0])
         finally:
-            self._abandon(pending)
+            if process == os.getpid():
+                self._abandon(pending)
 
     def _begin(self, epoch: int, batch: int) -> _Pending:
         """Take a buffer and let the threads fill it."""
