@@ -2,16 +2,17 @@
 
 Synthetic volumes of 200 x 256 x 256, int16 image and uint8 label; patches in batches of 2, the image float32 and
 normalised, axes RAS, every second patch on foreground, files in the page cache. Peers that crop arrays get them in
-RAS order from the start; we turn each patch. Peers run in one process and, where they have workers, with two. Then the
-same after the page cache was dropped, in a training step that keeps a core busy, and the memory of whole processes.
+RAS order from the start; we turn each patch. At 96³ peers run in each of their settings (in one process and with two
+workers, one crop of a volume and four), at 128³ in the one that was best. Then the first patches after the page cache
+was dropped, the waiting of a training step that keeps a core busy, and the memory of whole processes.
 
-    python -m benchmarks.loading [--volumes 24] [--rounds 3] [--json FILE]
+    python -m benchmarks.loading [--volumes 24] [--rounds 5] [--large 0] [--json FILE]
+
+``--large 1`` measures volumes of 134 x 512 x 512 too, without goals. A quiet machine of two cores takes eight minutes.
 """
 
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,15 +31,18 @@ from medimagenet.loading import PatchLoader
 from medimagenet.store import open_store
 
 from . import loading_data as data
+from . import loading_guest as guest
 from . import rows
 from .loading_data import BATCH, Array, Pair
-from .loading_peers import RAM, TENSORSTORE, Batches, Guests, monai, sliced, with_workers
+from .loading_memory import memory
+from .loading_monai import monai
+from .loading_peers import RAM, TENSORSTORE, VOLUMES, Batches, Guests, sliced, with_workers
 
 AREA = "loading"
 SHAPE = (200, 256, 256)
 LARGE = (134, 512, 512)
-SECONDS = 1.0
-"""Of one contender in one round."""
+SECONDS = 5.0
+"""Of one contender, over all rounds."""
 RAW = "medimagenet, no codec"
 GOALS = {
     "MONAI PersistentDataset": {96: 30, 128: 30},
@@ -51,93 +55,165 @@ GOALS = {
     RAM: {96: 0.45, 128: 0.45},
 }
 """How many times our time, from the compressed store, that of the best of a peer's settings should at least be."""
-GOAL_RAW, GOAL_COLD = 0.8, 0.5
-ANONYMOUS_MB, FILE_RATIO, FIRST_S, WAITING = 600, 1.1, 1.0, 2.0
+GOAL_RAW, GOAL_COLD, WAITING = 0.8, 0.5, 2.0
 STEP_S = 1 / 60
 """Of a training step, per patch."""
+MONAI = [
+    (kind, crops, workers)
+    for kind, crops in (("MONAI PersistentDataset", 1), ("MONAI PersistentDataset", 4), ("MONAI CacheDataset", 1))
+    for workers in (0, 2)
+]
 
 Row = dict[str, Any]
+_BEGAN = time.perf_counter()
 
 
 def main() -> None:
-    options = rows.options(__doc__, volumes=24)
+    options = rows.options(__doc__, volumes=24, large=0)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        found, notes = _run(Path(name), options.volumes, options.rounds, options.peers)
+        found, notes = _run(Path(name), options)
     packages = ("zarr", "tensorstore", "h5py", "hdf5plugin", "monai", "torch")
     rows.finish(AREA, found, notes, {package: version(package) for package in packages}, options.json)
+    _tell("done")
 
 
-def _run(place: Path, count: int, rounds: int, environment: Path) -> tuple[list[Row], list[str]]:
+def _tell(what: str) -> None:
+    print(f"{time.perf_counter() - _BEGAN:4.0f} s: {what}", file=sys.stderr, flush=True)
+
+
+def _run(place: Path, options: Any) -> tuple[list[Row], list[str]]:
+    count, rounds = options.volumes, options.rounds
+    _tell("volumes and stores")
     volumes = [data.volume(number, SHAPE) for number in range(count)]
     stores = {rows.OURS: data.write_store(place / "ours.zarr", volumes)}
     stores[RAW] = data.write_store(place / "raw.zarr", volumes, codec="none")
     turned = [(data.turned(image), data.turned(label)) for image, label in volumes]
     share = data.share(stores[rows.OURS], volumes)
     del volumes
+    _tell("files of the peers")
     points = [np.argwhere(label) for _, label in turned]
     for number, (image, label) in enumerate(turned):
         np.save(place / f"{number}.image.npy", data.normalised(image))
         np.save(place / f"{number}.label.npy", label)
     pairs = sliced(place, turned)
-    guests = Guests(environment, place)
+    guests = Guests(options.peers, place)
     found: list[Row] = []
     try:
-        for patch in (96, 128):
-            found += _patches(stores, pairs, points, guests, place, patch, rounds)
+        made = _patches(_contenders(stores, pairs, points, guests, place, 96), 96, rounds)
+        best = _best(made)
+        runs = _contenders(stores, pairs, points, guests, place, 128, best)
+        made += _patches(runs, 128, rounds)
+        found += made
+        _tell("steps of training")
+        guests.end()
         found += _busy(stores[rows.OURS], pairs, points, guests)
     finally:
         guests.close()
+    _tell("cold")
     found += _cold(stores[rows.OURS], pairs[TENSORSTORE], points, place)
-    found += _memory(stores[rows.OURS], place, count)
-    found += _large(place / "large", rounds)
+    _tell("memory")
+    found += memory(stores[rows.OURS], place, count)
+    if options.large:
+        _tell("large volumes")
+        found += _large(place / "large", rounds)
     notes = [
         f"{count} synthetic volumes of {SHAPE[0]} x {SHAPE[1]} x {SHAPE[2]}, {share:.2f} of their size in the store.",
+        f"Peers that write files of their own, but MONAI and TorchIO, have the first {VOLUMES} of them.",
         "Patches at equal places are equal bit for bit; MONAI, TorchIO and nnU-Net draw their own.",
         "A goal is for the best of a peer's settings.",
     ]
     return found, notes
 
 
-def _patches(
+class _Run:
+    """A contender that is begun once, so that worker processes start once; between measures it stands still."""
+
+    def __init__(self, begin: Batches) -> None:
+        self._begin = begin
+        self._batches: Generator[int, None, None] | None = None
+
+    def __call__(self, seconds: float) -> float:
+        """Milliseconds per patch."""
+        if self._batches is None:
+            self._batches = self._begin()
+        return guest.milliseconds(self._batches, seconds)
+
+    def close(self) -> None:
+        if self._batches is not None:
+            self._batches.close()
+
+
+Measure = Callable[[float], float]
+
+
+def _contenders(
     stores: Mapping[str, Path],
     pairs: Mapping[str, list[Pair]],
     points: list[Array],
     guests: Guests,
     place: Path,
     patch: int,
-    rounds: int,
-) -> list[Row]:
-    """Milliseconds per patch, files in the page cache."""
+    chosen: Sequence[str] = (),
+) -> dict[str, Measure]:
+    """Who is measured, those that crop at given places checked before; `chosen` of the peers, or all."""
+
+    def is_chosen(who: str) -> bool:
+        return not chosen or who in chosen
+
     loaders = {who: _loader(path, patch) for who, path in stores.items()}
     for who, one in pairs.items():
         for loader in loaders.values():
             _check(who, one, loader, patch)
     runs: dict[str, Batches] = {who: partial(_counted, loader) for who, loader in loaders.items()}
-    runs |= {who: partial(data.crops, one, points, patch) for who, one in pairs.items()}
-    runs |= {f"{who}, 2 workers": partial(with_workers, pairs[who], points, patch) for who in (RAM, "zarr-python")}
-    runs |= monai(place, len(points), patch, in_memory=patch == 96)
-    measures: dict[str, Callable[[], float]] = {who: partial(_time, run) for who, run in runs.items()}
-    measures |= {who: partial(guests.milliseconds, who, patch, SECONDS) for who in guests.names}
+    peers: dict[str, Batches] = {who: partial(data.crops, one, points, patch) for who, one in pairs.items()}
+    peers |= {f"{who}, 2 workers": partial(with_workers, pairs[who], points, patch) for who in (RAM, "zarr-python")}
+    peers |= monai(place, patch, [setting for setting in MONAI if not chosen or setting[0] in " ".join(chosen)])
+    runs |= {who: run for who, run in peers.items() if is_chosen(who)}
+    measures: dict[str, Measure] = {who: _Run(run) for who, run in runs.items()}
+    return measures | {who: partial(guests.milliseconds, who, patch) for who in guests.names if is_chosen(who)}
+
+
+def _best(made: Sequence[Row]) -> list[str]:
+    """Of each peer with a goal the setting that was best; of the others the only one."""
+    best = [min(mine, key=lambda row: row["value"])["who"] for peer in GOALS if (mine := _rows_of(made, peer))]
+    return [*best, *(row["who"] for row in made if not any(_rows_of([row], peer) for peer in GOALS))]
+
+
+def _rows_of(made: Sequence[Row], peer: str) -> list[Row]:
+    """Those about a peer of `GOALS`: "4 crops" has a goal of its own, tensorstore's is for its codec."""
+
+    def is_it(who: str) -> bool:
+        is_same = who.startswith(peer) and ("4 crops" in who) == ("4 crops" in peer)
+        return is_same and not (peer == "tensorstore" and "no codec" in who)
+
+    return [row for row in made if is_it(row["who"])]
+
+
+def _patches(measures: Mapping[str, Measure], patch: int, rounds: int) -> list[Row]:
+    """Milliseconds per patch, files in the page cache."""
     times: dict[str, list[float]] = {who: [] for who in measures}
-    for _ in range(rounds):
-        for who, measure in measures.items():
-            times[who].append(measure())
+    try:
+        for number in range(rounds):
+            _tell(f"patches of {patch}³, round {number + 1} of {rounds}")
+            for who, measure in measures.items():
+                times[who].append(measure(SECONDS / rounds))
+    finally:
+        for measure in measures.values():
+            if isinstance(measure, _Run):
+                measure.close()
     wall = {who: statistics.median(found) for who, found in times.items()}
     work = f"patches of {patch}³"
-    raw = {rows.OURS: wall.pop(RAW), RAM: wall[RAM]}
+    raw = {rows.OURS: wall.pop(RAW), RAM: wall.get(RAM, 0.0)}
     made = rows.compare(AREA, work, wall, "ms", None)
     for peer, goals in GOALS.items():
-        mine = [row for row in made if row["who"].split(", 2 workers")[0].startswith(peer) and _is(row["who"], peer)]
+        mine = _rows_of(made, peer)
         if mine:
             best = min(mine, key=lambda row: row["value"])
             best["goal"], best["met"] = goals[patch], best["ratio"] >= goals[patch]
+    if not raw[RAM]:
+        return made
     return [*made, *rows.compare(AREA, f"{work}, no codec", raw, "ms", GOAL_RAW)]
-
-
-def _is(who: str, peer: str) -> bool:
-    """Whether a row is about a peer of `GOALS`: "4 crops" has a goal of its own, tensorstore's is for its codec."""
-    return ("4 crops" in who) == ("4 crops" in peer) and not (peer == "tensorstore" and "no codec" in who)
 
 
 def _loader(store: Path, patch: int) -> PatchLoader:
@@ -151,28 +227,22 @@ def _counted(loader: PatchLoader) -> Generator[int, None, None]:
 
 
 def _check(who: str, pairs: Sequence[Pair], loader: PatchLoader, patch: int) -> None:
-    """What a peer cuts at the places of three of our batches is what we gave."""
-    for batch in islice(loader, 3):
+    """What a peer cuts at the places of our first batches, in the volumes that it has, is what we gave."""
+    compared = 0
+    for batch in islice(loader, 2 * VOLUMES):
         images, labels = data.empty(patch)
         for k, (sample, (x, y, z)) in enumerate(zip(batch["sample_id"], batch["patch_start"].tolist(), strict=True)):
-            pair = pairs[int(sample[1:])]
+            number = int(sample[1:])
+            if number >= len(pairs) or compared == 6:
+                continue
+            pair = pairs[number]
             start = (pair[0].shape[0] - patch - x, pair[0].shape[1] - patch - y, z)
             data.crop(pair, start, patch, images[k], labels[k])
-        if not (np.array_equal(images, batch["image"]) and np.array_equal(labels, batch["label"])):
-            raise SystemExit(f"patches of {who} and {rows.OURS} differ")
-
-
-def _time(run: Batches) -> float:
-    """Milliseconds per patch, after some batches, with what runs ahead of the first; all ends before it returns."""
-    batches = run()
-    for _ in range(4):
-        next(batches)
-    patches, start = 0, time.perf_counter()
-    while time.perf_counter() - start < SECONDS:
-        patches += next(batches)
-    elapsed = time.perf_counter() - start
-    batches.close()
-    return 1000 * elapsed / patches
+            compared += 1
+            if not (np.array_equal(images[k], batch["image"][k]) and np.array_equal(labels[k], batch["label"][k])):
+                raise SystemExit(f"patches of {who} and {rows.OURS} differ")
+    if not compared:
+        raise SystemExit(f"no patch of {who} was compared")
 
 
 def _busy(store: Path, pairs: Mapping[str, list[Pair]], points: list[Array], guests: Guests) -> list[Row]:
@@ -182,27 +252,15 @@ def _busy(store: Path, pairs: Mapping[str, list[Pair]], points: list[Array], gue
         who: partial(data.crops, pairs[who], points, 96) for who in (RAM, TENSORSTORE, "zarr-python", "h5py, blosc")
     }
     runs["zarr-python, 2 workers"] = partial(with_workers, pairs["zarr-python"], points, 96)
-    waits = {who: 100 * _waiting(run) for who, run in runs.items()}
+    waits = {}
+    for who, run in runs.items():
+        batches = run()
+        waits[who] = 100 * guest.waiting(batches, STEP_S)
+        batches.close()
+    waits |= {who: 100 * guests.waiting(who, 96, STEP_S) for who in guests.names if "2 workers" in who}
     made = rows.compare(AREA, "waiting of a step that takes 60 patches of 96³ a second", waits, "%", None)
     made[0]["goal"], made[0]["met"] = WAITING, made[0]["value"] < WAITING
     return made
-
-
-def _waiting(run: Batches) -> float:
-    batches, matrix = run(), torch.randn(256, 256)
-    for _ in range(6):
-        next(batches)
-    waited = computed = 0.0
-    for _ in range(60):
-        start = time.perf_counter()
-        patches = next(batches)
-        begin = time.perf_counter()
-        while time.perf_counter() - begin < STEP_S * patches:
-            matrix @ matrix  # without the GIL, as a network
-        waited += begin - start
-        computed += time.perf_counter() - begin
-    batches.close()
-    return waited / (waited + computed)
 
 
 def _cold(store: Path, pairs: Sequence[Pair], points: Sequence[Array], place: Path) -> list[Row]:
@@ -221,7 +279,8 @@ def _cold(store: Path, pairs: Sequence[Pair], points: Sequence[Array], place: Pa
             ("two threads, pread of the same bytes", partial(_pread, ranges)),
             (TENSORSTORE, partial(_take, partial(data.crops, pairs, points, 96))),
         ):
-            drop(place)
+            for folder in (store, place / TENSORSTORE.replace(" ", "-")):
+                drop(folder)
             loader.set_epoch(1)
             loader.set_epoch(0)
             begin = time.perf_counter()
@@ -283,57 +342,6 @@ def _pread(ranges: Sequence[tuple[Path, int, int]]) -> None:
         list(pool.map(read, (ranges[: len(ranges) // 2], ranges[len(ranges) // 2 :])))
 
 
-def _memory(store: Path, place: Path, count: int) -> list[Row]:
-    """Memory of whole processes, and the first batch after the imports, kernels cached."""
-    many = data.link_samples(store, place / "many.zarr", 2400 // count)
-    (single,), (single_file,) = _processes(store, 1)
-    (large,), _ = _processes(many, 1)
-    _, files = _processes(store, 2)
-    found = []
-    for work, value, unit, limit in (
-        (f"anonymous memory, {count} volumes", single["anonymous_bytes"] / 1e6, "MB", ANONYMOUS_MB),
-        ("anonymous memory, 2,400 volumes", large["anonymous_bytes"] / 1e6, "MB", ANONYMOUS_MB),
-        ("file-backed memory, two ranks over one", sum(files) / single_file, "x", FILE_RATIO),
-        ("first batch after the imports", single["first_s"], "s", FIRST_S),
-        ("first batch after the imports, 2,400 volumes", large["first_s"], "s", FIRST_S),
-    ):
-        row = rows.alone(AREA, work, value, unit)
-        row["goal"], row["met"] = limit, value <= limit
-        found.append(row)
-    with tempfile.TemporaryDirectory() as cache:
-        (fresh,), _ = _processes(store, 1, XDG_CACHE_HOME=cache)
-    found.append(rows.alone(AREA, "first batch after the imports, kernels not yet compiled", fresh["first_s"], "s"))
-    return found
-
-
-def _processes(store: Path, ranks: int, **environment: str) -> tuple[list[dict[str, float]], list[int]]:
-    """A training process per rank, 300 batches each: what they say, and their file-backed memory meanwhile."""
-    command = [sys.executable, "-m", "benchmarks.loading_process", str(store), "96", "300"]
-    started = [
-        subprocess.Popen(
-            [*command, str(rank), str(ranks)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env={**os.environ, **environment},
-        )
-        for rank in range(ranks)
-    ]
-    said = [json.loads(process.stdout.readline()) for process in started if process.stdout]
-    files = []
-    for _ in range(2):
-        for process in started:
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        if not files:
-            files = [json.loads(process.stdout.readline())["file_bytes"] for process in started if process.stdout]
-    for process in started:
-        process.communicate()
-    return said, files
-
-
 def _large(place: Path, rounds: int) -> list[Row]:
     """Volumes of 134 x 512 x 512, without goals."""
     place.mkdir()
@@ -347,10 +355,10 @@ def _large(place: Path, rounds: int) -> list[Row]:
     for patch in (96, 128):
         runs: dict[str, Batches] = {rows.OURS: partial(_counted, _loader(store, patch))}
         runs |= {who: partial(data.crops, one, points, patch) for who, one in pairs.items()}
-        times: dict[str, list[float]] = {who: [] for who in runs}
-        for _ in range(min(rounds, 2)):
-            for who, run in runs.items():
-                times[who].append(_time(run))
+        measures = {who: _Run(run) for who, run in runs.items()}
+        times = {who: [measures[who](SECONDS / rounds) for _ in range(rounds)] for who in runs}
+        for measure in measures.values():
+            measure.close()
         medians = {who: statistics.median(one) for who, one in times.items()}
         found += rows.compare(AREA, f"patches of {patch}³ of 512 x 512 x 134", medians, "ms", None)
     return found

@@ -1,10 +1,11 @@
 """Peers of `benchmarks.loading` that live in an environment of their own: nnU-Net's loader and TorchIO's queue.
 
-A server on stdin: a line ``WHO PATCH SECONDS`` is answered by one line, the milliseconds per patch. Started by
-`loading_peers.Guests` with the folder of the volumes: ``K.image.npy``, float32 and normalised, and ``K.label.npy``.
+A server on stdin: a line ``WHO PATCH KIND SECONDS`` is answered by one line: of "load" the milliseconds per patch over
+so many seconds, of "step" the share of its time that a step of so many seconds per patch waits. "end" closes what has
+begun. Started by `loading_peers.Guests` with the folder of the volumes: ``K.image.npy``, float32 and normalised, and
+``K.label.npy``. What measures is here, since both environments use it.
 """
 
-import contextlib
 import os
 import sys
 import time
@@ -18,6 +19,15 @@ import numpy as np
 import torch
 
 BATCH = 2
+AHEAD = 6
+"""Batches before the clock starts: as many as any loader makes ahead."""
+STEPS_S = 2.0
+VOLUMES = 8
+"""nnU-Net writes slowly, and its rate does not depend on how many volumes there are."""
+
+
+Batches = Iterator[int]
+"""The number of patches of each batch."""
 
 
 def main() -> None:
@@ -25,19 +35,47 @@ def main() -> None:
     torch.set_num_threads(1)
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the packages print is no answer
+    begun: dict[tuple[str, int], Generator[int, None, None]] = {}
     for line in sys.stdin:
-        name, patch, seconds = line.split("\t")
-        with contextlib.closing(CONTENDERS[name](folder, int(patch))) as batches:
-            answers.write(f"{_milliseconds(batches, float(seconds))}\n")
+        name, patch, kind, seconds = line.split("\t")
+        if kind == "end":
+            for batches in begun.values():
+                batches.close()
+            begun.clear()
+            answers.write("0\n")
+            continue
+        key = name, int(patch)
+        if key not in begun:
+            begun[key] = CONTENDERS[name](folder, int(patch))
+        measure = milliseconds if kind == "load" else waiting
+        answers.write(f"{measure(begun[key], float(seconds))}\n")
 
 
-def _milliseconds(batches: Iterator[int], seconds: float) -> float:
-    for _ in range(4):
+def milliseconds(batches: Batches, seconds: float) -> float:
+    """Per patch; what was made ahead is taken first."""
+    for _ in range(AHEAD):
         next(batches)
     patches, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         patches += next(batches)
     return 1000 * (time.perf_counter() - start) / patches
+
+
+def waiting(batches: Batches, seconds: float) -> float:
+    """Share of its time that a step waits which keeps a core busy for `seconds` per patch."""
+    matrix = torch.randn(256, 256)
+    for _ in range(AHEAD):
+        next(batches)
+    waited = computed = 0.0
+    while computed < STEPS_S:
+        start = time.perf_counter()
+        patches = next(batches)
+        begin = time.perf_counter()
+        while time.perf_counter() - begin < seconds * patches:
+            matrix @ matrix  # without the GIL, as a network
+        waited += begin - start
+        computed += time.perf_counter() - begin
+    return waited / (waited + computed)
 
 
 def _volumes(folder: Path) -> list[str]:
@@ -52,7 +90,7 @@ def _nnunet(folder: Path, patch: int, workers: int) -> Generator[int, None, None
     place = folder / f"nnunet-{patch}"
     if not place.exists():
         place.mkdir()
-        for name in _volumes(folder):
+        for name in _volumes(folder)[:VOLUMES]:
             _save_nnunet(nnUNetDatasetBlosc2.save_case, comp_blosc2_params, folder, name, place, patch)
     labels = SimpleNamespace(all_labels=[0, 1], has_ignore_label=False)
     size = (patch,) * 3

@@ -12,9 +12,7 @@ import hdf5plugin
 import numpy as np
 import tensorstore
 import zarr
-from monai.data import CacheDataset, DataLoader, Dataset, PersistentDataset
-from monai.transforms import Compose, EnsureTyped, RandCropByPosNegLabeld
-from torch.utils.data import IterableDataset
+from torch.utils.data import DataLoader, IterableDataset
 
 from . import loading_data as data
 from .loading_data import BATCH, Array, Pair
@@ -22,6 +20,9 @@ from .loading_data import BATCH, Array, Pair
 RAM = "NumPy, arrays in RAM"
 TENSORSTORE, TENSORSTORE_RAW = "tensorstore, LZ4", "tensorstore, no codec"
 GUESTS = ("nnU-Net blosc2", "nnU-Net blosc2, 2 workers", "TorchIO Queue", "TorchIO Queue, 2 workers")
+
+VOLUMES = 8
+"""Of those that write files of their own: once the files are in the page cache, more of them make nobody quicker."""
 
 Batches = Callable[[], Generator[int, None, None]]
 """Begins anew; gives the number of patches of each batch."""
@@ -37,6 +38,7 @@ def sliced(place: Path, turned: Sequence[tuple[Array, Array]]) -> dict[str, list
         "h5py, blosc": _h5py,
     }
     found: dict[str, list[Pair]] = {RAM: list(turned)}
+    turned = turned[:VOLUMES]
     for who, make in makers.items():
         folder = place / who.replace(" ", "-")
         folder.mkdir()
@@ -105,39 +107,6 @@ def with_workers(pairs: Sequence[Pair], points: Sequence[Array], patch: int) -> 
         yield len(images)
 
 
-class _Load:
-    """Read one volume as MONAI items hold it."""
-
-    def __call__(self, item: dict[str, str]) -> dict[str, Any]:
-        return {name: np.load(item[name])[None] for name in ("image", "label")}
-
-
-def monai(place: Path, volumes: int, patch: int, *, in_memory: bool) -> dict[str, Batches]:
-    """All before the random crop is cached, on disk or in RAM: the image as normalised float32."""
-    items = [{name: str(place / f"{k}.{name}.npy") for name in ("image", "label")} for k in range(volumes)]
-    load = Compose([_Load(), EnsureTyped(keys=("image", "label"))])
-    persistent = PersistentDataset(items, load, cache_dir=place / "monai")
-    runs: dict[str, Batches] = {
-        "MONAI PersistentDataset": partial(_monai_batches, persistent, patch, 1, 0),
-        "MONAI PersistentDataset, 2 workers": partial(_monai_batches, persistent, patch, 1, 2),
-        "MONAI PersistentDataset, 4 crops": partial(_monai_batches, persistent, patch, 4, 0),
-        "MONAI PersistentDataset, 4 crops, 2 workers": partial(_monai_batches, persistent, patch, 4, 2),
-    }
-    if in_memory:
-        memory = CacheDataset(items, load, progress=False, num_workers=1)
-        runs["MONAI CacheDataset"] = partial(_monai_batches, memory, patch, 1, 0)
-        runs["MONAI CacheDataset, 2 workers"] = partial(_monai_batches, memory, patch, 1, 2)
-    return runs
-
-
-def _monai_batches(cached: Any, patch: int, crops: int, workers: int) -> Generator[int, None, None]:
-    crop = RandCropByPosNegLabeld(("image", "label"), "label", (patch,) * 3, pos=1, neg=1, num_samples=crops)
-    loader = DataLoader(Dataset(cached, crop), batch_size=BATCH, shuffle=True, num_workers=workers)
-    while True:
-        for batch in loader:
-            yield len(batch["image"])
-
-
 class Guests:
     """Peers in an environment of their own; none where that is absent."""
 
@@ -159,9 +128,21 @@ class Guests:
 
     def milliseconds(self, who: str, patch: int, seconds: float) -> float:
         """Per patch."""
+        return self._ask(who, patch, "load", seconds)
+
+    def waiting(self, who: str, patch: int, seconds: float) -> float:
+        """Share of its time that a step of so many seconds per patch waits."""
+        return self._ask(who, patch, "step", seconds)
+
+    def end(self) -> None:
+        """Close what they have begun, their worker processes too."""
+        if self.names:
+            self._ask("", 0, "end", 0)
+
+    def _ask(self, who: str, patch: int, kind: str, seconds: float) -> float:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{who}\t{patch}\t{seconds}\n")
+        self._process.stdin.write(f"{who}\t{patch}\t{kind}\t{seconds}\n")
         answer = self._process.stdout.readline()
         if not answer:
             raise SystemExit(f"{who} failed")
