@@ -12,10 +12,25 @@ import yaml
 
 from medimagenet import Recipe
 from medimagenet.cli.main import app
+from medimagenet.store import SampleData, StoredArray, create_store
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/*/README.md"), ROOT / "README.md"])
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+EXPECTED = {  # what the code of a page leaves behind
+    "loading": {
+        "tuple(image.shape)": (2, 1, 16, 16, 8),
+        "(tuple(item['image'].shape), tuple(item['label'].shape))": ((3, 16, 16), (2, 16, 16)),
+        "(tuple(batch['target'].shape), str(batch['target'].dtype))": ((2, 2), "torch.int64"),
+        "(mask.names, mask.array.shape[1:], predicted)": (("organ", "tumor"), (21, 26, 33), ["s4"]),
+    },
+    "monai": {
+        "(tuple(image.shape), tuple(affine.shape))": ((2, 1, 16, 16, 8), (2, 4, 4)),
+        "tuple(output.shape[:2])": (1, 2),
+    },
+    "lightning": {"(len(module.losses), trainer.global_step)": (10, 10)},
+    "tensorflow": {"(tuple(image.shape), tuple(label.shape))": ((2, 1, 16, 16, 8), (2, 2, 16, 16, 8))},
+}
 STAGES = sorted(path.parent.name for path in ROOT.glob("medimagenet/*/__init__.py"))
 
 
@@ -83,6 +98,35 @@ def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
     assert "6 written, 0 skipped" in capsys.readouterr().out
     assert tuple(names["item"]["image"].shape) == (1, 32, 32, 16)
     assert len(names["training"].losses) == 4
+
+
+@pytest.fixture(scope="session")
+def lung_store(small_sample, tmp_path_factory):
+    """The store of the pages on loading: small, with the grids of the scans."""
+    facts = {"recipe": {"name": "lung"}, "recipe_hash": "0", "classes": ("organ", "tumor"), "label_kind": "channels"}
+    writer = create_store(tmp_path_factory.mktemp("docs") / "lung.zarr", **facts, index_version="1")
+    rows = []
+    for number, split in enumerate(("train", "train", "train", "val", "test")):
+        arrays, points = small_sample(number)
+        stored = {name: StoredArray(**fields, source_grid=fields["grid"]) for name, fields in arrays.items()}
+        row = {"patient_id": f"p{number}", "split": split}
+        rows.append(writer.write_sample(SampleData(sample_id=f"s{number}", arrays=stored, foreground=points, row=row)))
+    writer.commit(rows)
+    writer.finish("", {})
+    return writer.path
+
+
+@pytest.mark.parametrize("name", ["loading", "monai", "lightning", "tensorflow"])
+def test_a_page_on_loading_runs(lung_store, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path("lung.zarr").symlink_to(lung_store)
+    Path("clinical.csv").write_text("patient_id,age,stage\n" + "".join(f"p{k},{50 + k},II\n" for k in range(5)))
+    names: dict = {"__name__": name}
+    for parameter in blocks("python", [ROOT / "docs" / "how-to" / f"{name}.md"]):
+        text = parameter.values[0].replace("96, 96, 64", "16, 16, 8").replace("(96, 96)", "(16, 16)")
+        exec(compile(text, name, "exec"), names)
+    for result, expected in EXPECTED[name].items():
+        assert eval(result, names) == expected
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("cli", "kernels", "sources")])
