@@ -12,15 +12,17 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 PROCESSES = 2
-_RANGE = re.compile(rb"\r\nrange: bytes=(\d+)-(\d*)", re.IGNORECASE)
+_RANGE = re.compile(rb"\r\nrange: bytes=(\d*)-(\d*)", re.IGNORECASE)
 
 
 @contextmanager
-def serve(objects: Mapping[str, bytes]) -> Iterator[str]:
-    """The address of a server of ``/bucket/key`` -> bytes."""
+def serve(objects: Mapping[str, bytes], latency_s: float = 0.0) -> Iterator[str]:
+    """The address of a server of ``/bucket/key`` -> bytes, which thinks for a while before each answer."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
         context = multiprocessing.get_context("fork")  # the objects are shared, not copied
-        workers = [context.Process(target=_run, args=(listening, objects), daemon=True) for _ in range(PROCESSES)]
+        workers = [
+            context.Process(target=_run, args=(listening, objects, latency_s), daemon=True) for _ in range(PROCESSES)
+        ]
         for worker in workers:
             worker.start()
         try:
@@ -31,12 +33,12 @@ def serve(objects: Mapping[str, bytes]) -> Iterator[str]:
                 worker.join()
 
 
-def _run(listening: socket.socket, objects: Mapping[str, bytes]) -> None:
+def _run(listening: socket.socket, objects: Mapping[str, bytes], latency_s: float) -> None:
     etags = {path: hashlib.md5(body).hexdigest() for path, body in objects.items()}
 
     async def forever() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Answers(objects, etags), sock=listening.dup())
+        server = await loop.create_server(lambda: _Answers(objects, etags, latency_s), sock=listening.dup())
         await server.serve_forever()
 
     asyncio.run(forever())
@@ -45,8 +47,8 @@ def _run(listening: socket.socket, objects: Mapping[str, bytes]) -> None:
 class _Answers(asyncio.Protocol):
     """One connection, kept open."""
 
-    def __init__(self, objects: Mapping[str, bytes], etags: Mapping[str, str]) -> None:
-        self._objects, self._etags = objects, etags
+    def __init__(self, objects: Mapping[str, bytes], etags: Mapping[str, str], latency_s: float) -> None:
+        self._objects, self._etags, self._latency_s = objects, etags, latency_s
         self._asked = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,7 +59,10 @@ class _Answers(asyncio.Protocol):
         self._asked += data
         while (end := self._asked.find(b"\r\n\r\n")) >= 0:
             head, self._asked = self._asked[: end + 2], self._asked[end + 4 :]
-            self._answer(head)
+            if self._latency_s:
+                asyncio.get_running_loop().call_later(self._latency_s, self._answer, head)
+            else:
+                self._answer(head)
 
     def _answer(self, head: bytes) -> None:
         method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
@@ -80,7 +85,10 @@ class _Answers(asyncio.Protocol):
         if asked is None:
             self._send(method, 200, body, "application/octet-stream", headers)
             return
-        start, last = int(asked[1]), min(int(asked[2] or len(body)), len(body) - 1)
+        if asked[1]:
+            start, last = int(asked[1]), min(int(asked[2] or len(body)), len(body) - 1)
+        else:
+            start, last = max(0, len(body) - int(asked[2])), len(body) - 1
         headers += f"Content-Range: bytes {start}-{last}/{len(body)}\r\n"
         self._send(method, 206, body[start : last + 1], "application/octet-stream", headers)
 

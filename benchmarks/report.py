@@ -27,6 +27,7 @@ AREAS = {
     "kernels": "Kernels",
     "compile": "Compile",
     "store": "Store",
+    "remote": "Store in object storage",
     "loading": "Loading",
     "gpu": "GPU",
 }
