@@ -143,10 +143,10 @@ Musc_Constrict_I Musc_Constrict_M Musc_Constrict_S Musc_Masseter=/LR Nasopharynx
 Oropharynx Ovaries Ovary/LR Palate_Soft Pancreas Parotid/LR Parotids PenileBulb Penis Pericardium Perineum Peritoneum
 Pharynx Pituitary Pons Prostate ProstateBed PTV PubicSymphys=/LR Rectum Retina/LR Retinas Rib SacralPlex Sacrum Scalp
 Scapula/LR Scar Scrotum SeminalVes Sinus_Ethmoid Sinus_Frontal=/LR Sinus_Maxilry=/LR Sinus_Sphenoid=/LR Skin Skull
-Spc_Bowel Sphincter_Anal SpinalCanal SpinalCord Spleen Stomach Testis=/LR ThecalSac Tongue Tongue_Base=/LR
-Tongue_Oral=/LR Tonsil Trachea Ureter/LR Ureters Urethra Uterus V_Azygos V_Jugular V_Jugular_Ext/LR V_Jugular_Int/LR
-V_Portal V_Pulmonary V_Subclavian/LR V_Subclavians V_Venacava_I V_Venacava_S Vagina Valve_Aortic Valve_Mitral
-Valve_Pulmonic Valve_Tricuspid VB Ventricle=/LR VocalCord/LR VocalCords Vulva
+Spc_Bowel Sphincter_Anal SpinalCanal SpinalCord Spleen Stomach SurgicalBed Testis=/LR ThecalSac Tongue Tongue_Base=/LR
+Tongue_Oral=/LR Tonsil Trachea TumorBed Ureter/LR Ureters Urethra Uterus V_Azygos V_Jugular V_Jugular_Ext/LR
+V_Jugular_Int/LR V_Portal V_Pulmonary V_Subclavian/LR V_Subclavians V_Venacava_I V_Venacava_S Vagina
+Valve_Aortic Valve_Mitral Valve_Pulmonic Valve_Tricuspid VB Ventricle=/LR VocalCord/LR VocalCords Vulva
 """
 
 

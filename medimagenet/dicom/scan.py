@@ -17,7 +17,6 @@ from typing import Any
 
 from ..errors import SourceError
 from .instance import SCAN_KEYWORDS, FileProblem, InstanceHeader
-from .quick import QuickReader
 
 __all__ = ["SCAN_KEYWORDS", "FileProblem", "InstanceHeader", "read_header", "read_identity", "scan"]
 
@@ -40,7 +39,7 @@ def read_header(path: Path | str) -> Result:
         `no_series_uid`. Never raises for what is in a file.
     """
     path = Path(path)
-    return QuickReader().read(path) or _read_by_pydicom(path)
+    return _quick().QuickReader().read(path) or _read_by_pydicom(path)
 
 
 def scan(
@@ -68,7 +67,9 @@ def scan(
     jobs = jobs if jobs is not None else _cpu_count()
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
-    reader, done = QuickReader(), 0
+    if not paths:
+        return
+    reader, done = _quick().QuickReader(), 0
     for start in range(0, len(paths), _WINDOW):
         window = [os.fspath(path) for path in paths[start : start + _WINDOW]]
         quick: list[InstanceHeader | None] = []
@@ -86,7 +87,7 @@ def scan(
             done += 1
             if progress is not None and (done % _BATCH == 0 or done == len(paths)):
                 progress(done, len(paths))
-    if progress is not None and paths:
+    if progress is not None:
         progress(done, len(paths))
 
 
@@ -111,6 +112,11 @@ def read_identity(path: Path) -> tuple[str, str] | None:
 def _read_by_pydicom(path: Path) -> Result:
     result: Result = _thorough().read_thoroughly(path)
     return result
+
+
+def _quick() -> Any:
+    """The module that loads numba, by name and not by import: where no file has changed nothing is read."""
+    return importlib.import_module(".quick", __package__)
 
 
 def _thorough() -> Any:
