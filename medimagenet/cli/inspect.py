@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..compiler.fingerprint import write_fingerprint
 from ..compiler.inspect import plot, summarize
 from ..store import open_store
 from .output import (
@@ -29,6 +30,10 @@ def command(
     sample: Annotated[
         list[str] | None, typer.Option("--sample", help="Show this sample; may be given several times.", metavar="ID")
     ] = None,
+    fingerprint: Annotated[
+        Path | None,
+        typer.Option("--fingerprint", help="Write what nnU-Net's dataset_fingerprint.json says of the data."),
+    ] = None,
     fail: FailOnOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -37,12 +42,16 @@ def command(
     with wrong_usage():
         summary = summarize(opened, sample)
         shown = plot(opened, picture, sample) if picture is not None else ()
+    if fingerprint is not None:
+        write_fingerprint(opened, fingerprint)
     if as_json:
-        write_json({**summary, "plot": picture, "plotted": shown})
+        write_json({**summary, "plot": picture, "plotted": shown, "fingerprint": fingerprint})
     else:
         _render(summary)
         if picture is not None:
             write_line(f"pictures of {plural(len(shown), 'sample')} in {picture}")
+        if fingerprint is not None:
+            write_line(f"the fingerprint is in {fingerprint}")
     fail_on(severities(summary["findings"]), fail)
 
 
