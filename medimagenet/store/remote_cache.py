@@ -81,6 +81,13 @@ class NodeCache:
         with os.fdopen(descriptor, "rb") as file:
             return file.read()
 
+    def names(self, entry: Path) -> list[str]:
+        """The files of an entry."""
+        try:
+            return [path.name for path in entry.iterdir()]
+        except OSError:
+            return []
+
     def write(self, entry: Path, name: str, content: bytes) -> None:
         """Add a file. One that is there already stays or is replaced: it has the same bytes.
 

@@ -1,9 +1,9 @@
 """A store behind an address, seen by the reader: `form.Form` over objects, through the cache of the node.
 
 Documents and small shards are fetched whole. Of a large shard first comes the index, once; then those chunks that a
-patch touches, one file each. When half of a shard has been fetched, the rest follows, and from then on it is one file
-and costs what a store on the disk costs. Entries of the cache are named by the hash that samples.parquet keeps of an
-array's files, so that a store that was compiled anew shares nothing with what it was.
+patch touches, all of a patch in one file. When half of a shard has been fetched, the rest follows, and from then on it
+is one file and costs what a store on the disk costs. Entries of the cache are named by the hash that samples.parquet
+keeps of an array's files, so that a store that was compiled anew shares nothing with what it was.
 """
 
 import contextlib
@@ -11,8 +11,9 @@ import hashlib
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -134,24 +135,64 @@ class RemoteChunks:
         return checked_index(index, size, metadata, self._what, address)
 
     def _open_parts(self, head: "_Head", wanted: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]]:
-        index, cache = head.index, self._cache
-        wanted = wanted[index[wanted, 0] >= 0]
-        parts = {int(number): cache.read(head.entry, head.name(f"{number:x}")) for number in wanted}
-        missing = [number for number, part in parts.items() if part is None or len(part) != index[number, 1]]
+        numbers = [int(number) for number in wanted[head.index[wanted, 0] >= 0]]
+        parts = self._kept_parts(head, numbers)
+        missing = [number for number in numbers if number not in parts]
         if missing:
-            head.fetched += int(index[missing, 1].sum())
+            head.fetched += int(head.index[missing, 1].sum())
             size = head.version.size
-            if head.fetched >= _WHOLE_SHARE * size and size * _WHOLE_OF_CACHE <= cache.limit_bytes:
-                return self._open_whole(head), index
-            spans = [(int(offset), int(offset + length)) for offset, length in index[missing]]
+            if head.fetched >= _WHOLE_SHARE * size and size * _WHOLE_OF_CACHE <= self._cache.limit_bytes:
+                return self._open_whole(head), head.index
+            spans = [(int(offset), int(offset + length)) for offset, length in head.index[missing]]
             found = self._objects.ranges(head.key, spans, head.version, self._what)
-            for number, part in zip(missing, found, strict=True):
-                cache.write(head.entry, head.name(f"{number:x}"), part)
-                parts[number] = part
-        moved = np.full_like(index, -1)
-        sizes = index[wanted, 1]
-        moved[wanted, 0], moved[wanted, 1] = np.cumsum(sizes) - sizes, sizes
-        return memory_file(b"".join(part for part in parts.values() if part is not None)), moved
+            self._keep(head, missing, found)
+            parts.update(zip(missing, found, strict=True))
+        moved, sizes = np.full_like(head.index, -1), head.index[numbers, 1]
+        moved[numbers, 0], moved[numbers, 1] = np.cumsum(sizes) - sizes, sizes
+        return memory_file(b"".join(parts[number] for number in numbers)), moved
+
+    def _keep(self, head: "_Head", numbers: list[int], parts: list[bytes]) -> None:
+        """Put chunks into one file: how many, number and length of each, their bytes. A file each takes far longer."""
+        table = [len(numbers), *(value for pair in zip(numbers, map(len, parts), strict=True) for value in pair)]
+        content = b"".join([np.array(table, dtype="<i8").tobytes(), *parts])
+        self._cache.write(head.entry, f"{head.name('pack')}-{uuid.uuid4().hex[:12]}", content)
+
+    def _kept_parts(self, head: "_Head", numbers: list[int]) -> dict[int, bytes]:
+        """Those of some chunks that are in the cache, as this process or another has put them there."""
+        if not all(number in head.packs for number in numbers):
+            self._look(head)
+        packs = head.packs  # as it is now: another thread may replace it
+        names: dict[str, list[int]] = {}
+        for number in numbers:
+            if number in packs:
+                names.setdefault(packs[number][0], []).append(number)
+        parts = {}
+        for name, inside in names.items():
+            descriptor = self._cache.open(head.entry, name)
+            if descriptor is None:  # evicted
+                head.packs = {number: place for number, place in packs.items() if place[0] != name}
+                continue
+            with os.fdopen(descriptor, "rb", buffering=0) as file:
+                for number in inside:
+                    parts[number] = os.pread(file.fileno(), int(head.index[number, 1]), packs[number][1])
+        return {number: part for number, part in parts.items() if len(part) == head.index[number, 1]}
+
+    def _look(self, head: "_Head") -> None:
+        """Learn which chunks are in files of the cache that were not there before."""
+        present = {name for name in self._cache.names(head.entry) if name.startswith(head.name("pack"))}
+        known = {name for name, _ in head.packs.values()}
+        packs = {number: place for number, place in head.packs.items() if place[0] in present}
+        for name in present - known:
+            content = self._cache.read(head.entry, name) or b""
+            numbers = np.frombuffer(content, dtype="<i8", count=1 if len(content) >= 8 else 0)
+            table = content[8 : 8 + 16 * int(numbers.sum())]
+            pairs = np.frombuffer(table[: len(table) // 16 * 16], dtype="<i8").reshape(-1, 2)
+            offsets = 8 + 16 * len(pairs) + np.cumsum(pairs[:, 1]) - pairs[:, 1]
+            if len(content) != 8 + pairs.nbytes + int(pairs[:, 1].sum()):
+                self._cache.remove_file(head.entry, name)  # cut by a crash of the machine
+                continue
+            packs.update({int(number): (name, int(at)) for (number, _), at in zip(pairs, offsets, strict=True)})
+        head.packs = packs
 
     def _open_kept(self, head: "_Head") -> int | None:
         """A shard that is in the cache as a whole; one that a crash of the machine has cut is not."""
@@ -174,8 +215,9 @@ class RemoteChunks:
                     head.name("whole"),
                     lambda file: objects.download(head.key, head.version, file.write, self._what),
                 )
-                for number in range(len(head.index)):
-                    cache.remove_file(head.entry, head.name(f"{number:x}"))
+                for name in cache.names(head.entry):
+                    if name.startswith(head.name("pack")):
+                        cache.remove_file(head.entry, name)
         head.fetched = 0
         return descriptor
 
@@ -190,6 +232,8 @@ class _Head:
     index: NDArray[np.int64]
     fetched: int = 0
     """Bytes that this process has fetched of it, piece by piece."""
+    packs: dict[int, tuple[str, int]] = field(default_factory=dict)
+    """Where in which file of the cache a chunk is. Replaced, never changed: other threads read it."""
 
     def name(self, part: str) -> str:
         """Of a file in the cache that holds a part of this version."""
