@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from medimagenet.geometry import Grid
 from medimagenet.kernels.foreground import foreground_points
-from medimagenet.store import SampleData, StoreConfig, StoredArray, create_store
+from medimagenet.store import SampleData, StoreConfig, StoredArray, create_hdf5_store, create_store
 from medimagenet.store.table import read_table, write_table
 from medimagenet.volume import Normalization
 
@@ -53,8 +53,9 @@ def normalised(image: Any) -> Array:
 
 
 def write_store(path: Path, volumes: Sequence[tuple[Array, Array]], **config: Any) -> Path:
-    """A store of ours; `config` as for `StoreConfig`."""
-    writer = create_store(
+    """A store of ours, in the HDF5 form where its name ends with .h5; `config` as for `StoreConfig`."""
+    create = create_hdf5_store if path.suffix == ".h5" else create_store
+    writer = create(
         path,
         recipe={"name": "loading"},
         recipe_hash="0" * 64,
@@ -79,7 +80,7 @@ def write_store(path: Path, volumes: Sequence[tuple[Array, Array]], **config: An
 def share(store: Path, volumes: Sequence[tuple[Array, Array]]) -> float:
     """Size on disk over that of the voxels."""
     voxels = sum(image.nbytes + label.nbytes for image, label in volumes)
-    return sum(path.stat().st_size for path in store.rglob("*") if path.is_file()) / voxels
+    return sum(path.stat().st_size for path in (store, *store.rglob("*")) if path.is_file()) / voxels
 
 
 def empty(patch: int) -> tuple[Array, Array]:

@@ -23,8 +23,10 @@ from .loading import SHAPE, drop
 
 AREA = "store"
 PATCH, BATCHES = 96, 24
+HDF5 = "HDF5 form"
 LAYOUTS: dict[str, dict[str, Any]] = {
     rows.OURS: {},
+    HDF5: {},
     "blocks of 16 kB": {"block_bytes": 1 << 14},
     "blocks of 64 kB: whole chunks": {"block_bytes": 1 << 16},
     "chunks of 64³": {"chunk": 64},
@@ -47,7 +49,7 @@ def main() -> None:
         data.write_store(place / "first.zarr", volumes[:1])  # compiles the kernels
         for number, (who, config) in enumerate(LAYOUTS.items()):
             begin = time.process_time()
-            store = data.write_store(place / f"{number}.zarr", volumes, **config)
+            store = data.write_store(place / f"{number}{'.h5' if who == HDF5 else '.zarr'}", volumes, **config)
             written[who] = (time.process_time() - begin) / len(volumes)
             sizes[who] = data.share(store, volumes)
             loaders[who] = PatchLoader(
@@ -69,6 +71,8 @@ def main() -> None:
         ("patches of 96³, cold", {who: statistics.median(times) for who, times in cold.items()}, "ms"),
     ):
         found += rows.compare(AREA, work, values, unit, None)
+    medians = {who: statistics.median(warm[layout]) for who, layout in ((rows.OURS, HDF5), ("Zarr form", rows.OURS))}
+    found += rows.compare(AREA, "patches of 96³ from the HDF5 form, warm", medians, "ms", 1 / 1.5)
     notes = [f"{options.volumes} synthetic volumes; chunks are z x y x x. Of 16-bit voxels, LZ4 is after bitshuffle."]
     rows.finish(AREA, found, notes, {"torch": torch.__version__}, options.json)
 

@@ -4,6 +4,7 @@ Judges: the reference masks (NIfTI) for what the store holds, the untrained net 
 what training made of it.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import SimpleITK
 from PIL import Image
 
 from medimagenet import Index, Mask, Volume, open_index, open_store
+from medimagenet.loading import PatchLoader
+from medimagenet.train import TrainingSettings, train_segmentation
 
 pytestmark = pytest.mark.realdata
 
@@ -118,3 +121,23 @@ def test_two_rois_of_a_large_ct_by_pattern(realdata, tmp_path):
     assert ml["lungs"] < lungs_ml * 1.01
     assert 100 < ml["gtv"] < 200
     assert "CC-BY-NC-3.0" in (tmp_path / "n.zarr" / "ATTRIBUTION.md").read_text()
+
+
+def test_both_forms_train_the_same(sts):
+    """The same patches in the same order, hence the same losses, but for how sums are rounded."""
+    folder, _ = sts
+    compiled = medimagenet(
+        "compile", folder / "sts.parquet", "--recipe", RECIPES / "sts_gtv" / "recipe.yaml", "-o", folder / "sts.h5"
+    )
+    assert (compiled["written"], compiled["skipped"]) == (11, 0)
+    stores = [open_store(folder / name) for name in ("sts.zarr", "sts.h5")]
+    hashes, losses = [], []
+    for number, store in enumerate(stores):
+        with PatchLoader(store, patch_size=(48, 48, 32), patches_per_epoch=8, seed=1, workers=2) as loader:
+            batches = [(batch["image"].numpy().tobytes(), batch["label"].numpy().tobytes()) for batch in loader]
+        hashes.append([hashlib.sha256(b"".join(batch)).hexdigest() for batch in batches])
+        settings = TrainingSettings(patch_size=(48, 48, 32), steps=4, channels=(4, 8))
+        losses.append(train_segmentation(store, folder / f"trained-{number}", settings)[1].losses)
+    assert len(set(hashes[0])) == 4
+    assert hashes[0] == hashes[1]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

@@ -12,7 +12,7 @@ import yaml
 
 from medimagenet import Recipe
 from medimagenet.cli.main import app
-from medimagenet.store import SampleData, StoredArray, create_store
+from medimagenet.store import SampleData, StoredArray, create_hdf5_store, create_store
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("recipes/*/README.md"), ROOT / "README.md"])
@@ -103,8 +103,12 @@ def test_the_tutorial_runs(tmp_path, monkeypatch, capsys):
 @pytest.fixture(scope="session")
 def lung_store(small_sample, tmp_path_factory):
     """The store of the pages on loading: small, with the grids of the scans."""
+    return write_lung_store(create_store, tmp_path_factory.mktemp("docs") / "lung.zarr", small_sample)
+
+
+def write_lung_store(create, path, small_sample):
     facts = {"recipe": {"name": "lung"}, "recipe_hash": "0", "classes": ("organ", "tumor"), "label_kind": "channels"}
-    writer = create_store(tmp_path_factory.mktemp("docs") / "lung.zarr", **facts, index_version="1")
+    writer = create(path, **facts, index_version="1")
     rows = []
     for number, split in enumerate(("train", "train", "train", "val", "test")):
         arrays, points = small_sample(number)
@@ -127,6 +131,19 @@ def test_a_page_on_loading_runs(lung_store, tmp_path, monkeypatch, name):
         exec(compile(text, name, "exec"), names)
     for result, expected in EXPECTED[name].items():
         assert eval(result, names) == expected
+
+
+def test_the_page_on_stores_runs(lung_store, small_sample, tmp_path, monkeypatch, capsys):
+    """In both forms the same samples and voxels, by whatever reads them."""
+    monkeypatch.chdir(tmp_path)
+    Path("sts.zarr").symlink_to(lung_store)
+    write_lung_store(create_hdf5_store, Path("sts.h5"), small_sample)
+    names: dict = {"__name__": "stores"}
+    for parameter in blocks("python", [ROOT / "docs" / "how-to" / "stores.md"]):
+        exec(compile(parameter.values[0], "stores", "exec"), names)
+    by_us, by_us_too, by_h5py, _, by_zarr, by_tensorstore = capsys.readouterr().out.splitlines()
+    assert by_us == by_us_too
+    assert by_h5py.split("[")[1] == by_zarr.split("[")[1] == by_tensorstore.split("[")[1]
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("cli", "kernels", "sources")])
