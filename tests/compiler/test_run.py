@@ -297,9 +297,9 @@ def test_progress_counts_every_sample(index, recipe, tmp_path):
 
 def test_the_label_of_a_store_goes_back_to_the_scan_it_was_drawn_on(index, patients, tmp_path):
     """Cropped and turned only: voxel for voxel; resampled: almost all of it."""
-    for spacing, least in ((None, 1.0), ([6, 6, 6], 0.85)):
+    for spacing, least, form in ((None, 1.0, "h5"), ([6, 6, 6], 0.85, "zarr")):
         values = {**Recipe.from_yaml(RECIPE).to_dict(), "crop": {"kind": "mask", "margin_mm": 20}, "spacing": spacing}
-        report = compile_store(index, Recipe.from_dict(values), tmp_path / f"{least}.zarr", jobs=1)
+        report = compile_store(index, Recipe.from_dict(values), tmp_path / f"{least}.{form}", jobs=1)
         store = open_store(report.path)
         for truth in patients[:2]:
             name = rows_by_series(store)[truth.series_uids["CT"][0]]["sample_id"]
