@@ -12,11 +12,11 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import google_crc32c
 import numpy as np
@@ -28,7 +28,7 @@ from .form import checked_index
 from .layout import ATTRIBUTION, FOREGROUND, LEVEL, ROOT_METADATA, SAMPLES, TABLE
 from .metadata import ArrayMetadata, parse_array, parse_document
 from .remote_cache import NodeCache
-from .remote_objects import ChangedObjectError, Objects, Version
+from .remote_objects import AT_ONCE, PART_BYTES, ChangedObjectError, Objects, Span, Version
 from .table import parse_table
 
 SMALL_BYTES = 1 << 18
@@ -36,6 +36,7 @@ SMALL_BYTES = 1 << 18
 
 _WHOLE_SHARE = 0.5  # of a shard's bytes, fetched in pieces, after which the rest is fetched too
 _WHOLE_OF_CACHE = 4  # a shard larger than this part of the cache is never kept whole
+_CHUNKS_AT_ONCE = 256  # that are copied from one file of the cache to another: some MB
 _DOCUMENT = "document"
 _HEAD = "head"
 
@@ -206,20 +207,35 @@ class RemoteChunks:
 
     def _open_whole(self, head: "_Head") -> int:
         """Fetch a shard as a whole, unless another thread or process does so just now."""
-        objects, cache = self._objects, self._cache
+        cache = self._cache
         with cache.alone(head.entry):
             descriptor = self._open_kept(head)
             if descriptor is None:
-                descriptor = cache.fill(
-                    head.entry,
-                    head.name("whole"),
-                    lambda file: objects.download(head.key, head.version, file.write, self._what),
-                )
+                whole = head.name("whole")
+                descriptor = cache.fill(head.entry, whole, lambda file: self._write_whole(head, file))
                 for name in cache.names(head.entry):
                     if name.startswith(head.name("pack")):
                         cache.remove_file(head.entry, name)
         head.fetched = 0
         return descriptor
+
+    def _write_whole(self, head: "_Head", file: BinaryIO) -> None:
+        """Put a shard together: chunks that are in the cache, and between them what is not, some parts at a time."""
+        written: list[Span] = []
+        self._look(head)
+        numbers = list(head.packs)
+        for first in range(0, len(numbers), _CHUNKS_AT_ONCE):
+            for number, part in self._kept_parts(head, numbers[first : first + _CHUNKS_AT_ONCE]).items():
+                start = int(head.index[number, 0])
+                file.seek(start)
+                file.write(part)
+                written.append((start, start + len(part)))
+        for spans in batched_holes(written, head.version.size):
+            for (start, _), part in zip(
+                spans, self._objects.ranges(head.key, spans, head.version, self._what), strict=True
+            ):
+                file.seek(start)
+                file.write(part)
 
 
 @dataclass(slots=True, eq=False)
@@ -386,6 +402,20 @@ def fetch_document(objects: Objects, cache: NodeCache, key: str, content: str, w
     document = parse_document(found, what)
     cache.write(entry, _DOCUMENT, found)
     return document
+
+
+def batched_holes(written: Sequence[Span], size: int) -> list[list[Span]]:
+    """What is not written of `size` bytes, in spans of one request each, as many together as run at once."""
+    holes, reached = [], 0
+    for start, stop in [*sorted(written), (size, size)]:
+        holes += [(at, min(at + PART_BYTES, start)) for at in range(reached, start, PART_BYTES)]
+        reached = max(reached, stop)
+    batches: list[list[Span]] = [[]]
+    for span in holes:
+        if sum(stop - start for start, stop in batches[-1]) + span[1] - span[0] > AT_ONCE * PART_BYTES:
+            batches.append([])
+        batches[-1].append(span)
+    return [batch for batch in batches if batch]
 
 
 def touched(metadata: ArrayMetadata, low: Quad, high: Quad) -> NDArray[np.int64]:
