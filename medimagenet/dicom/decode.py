@@ -20,12 +20,13 @@ from ..errors import DicomError
 from ..findings import Finding
 from ..kernels._jit import kernel
 from .codestream import check_frames
+from .direct import WIDEST, drop_unused, fill_directly, to_whole
 from .elements import read_dataset
 from .extent import is_repeated
 from .frames import Frame
 from .gdcm_pixels import decode_by_gdcm, is_for_gdcm, load_gdcm
 from .header import ImageHeader
-from .pixels import INT16, NATIVE, Rescale, decode_frames, repeated_error, stored_dtype
+from .pixels import NATIVE, Rescale, decode_frames, repeated_error, stored_dtype
 from .processes import HAS_FORK, all_in_processes, shared_empty
 
 SMALL_BYTES = 4 << 20  # of pixels: below it threads cost more than they bring
@@ -80,6 +81,8 @@ def read_values(
     if any(is_for_gdcm(frame.header, frame.rescale) for frame in frames):
         load_gdcm()
     volume = _empty(shape, kind, in_processes)
+    if factors is None and fill_directly(frames, volume, jobs, lambda file, frame: _check_end(file, frame.header)):
+        return volume
     instances: dict[int, Planes] = defaultdict(list)
     for frame, out in zip(frames, volume, strict=True):
         instances[id(frame.header)].append((frame, out))
@@ -252,29 +255,17 @@ def _convert(stored: NDArray[Any], frame: Frame, unused: int, factor: float, out
         return True
     if rescale.is_identity and stored.dtype == out.dtype:
         if unused > 0:
-            _drop_unused(stored, unused)
+            drop_unused(stored, unused)
         if not np.shares_memory(stored, out):
             out[...] = stored
         return True
-    if not abs(rescale.slope) <= _WIDEST or not abs(rescale.intercept) <= _WIDEST:
+    if not abs(rescale.slope) <= WIDEST or not abs(rescale.intercept) <= WIDEST:
         return False
     if unused > 0:
-        _drop_unused(stored, unused)
+        drop_unused(stored, unused)
     if not np.may_share_memory(stored, out):
         np.copyto(out, stored, casting="unsafe")  # modulo 2^16, as the arithmetic that follows
-    return bool(_to_whole(stored, int(rescale.slope), int(rescale.intercept), out))
-
-
-_WIDEST = 2.0**30  # a slope or intercept beyond it leaves int16 with any stored value but 0; 64 bits never overflow
-
-
-@kernel
-def _drop_unused(stored: NDArray[Any], unused: int) -> None:
-    """Clear the bits above those that are stored, where overlays once lived, and let the sign reach the top."""
-    flat = stored.reshape(-1)
-    for k in range(flat.size):
-        flat[k] = flat[k] << unused
-        flat[k] = flat[k] >> unused
+    return bool(to_whole(stored, int(rescale.slope), int(rescale.intercept), out))
 
 
 @kernel
@@ -282,33 +273,6 @@ def _to_float(stored: NDArray[Any], unused: int, slope: float, intercept: float,
     """Rescale in float64 and round once."""
     source, target = stored.reshape(-1), out.reshape(-1)
     if unused > 0:
-        _drop_unused(stored, unused)
+        drop_unused(stored, unused)
     for k in range(source.size):
         target[k] = source[k] * slope + intercept
-
-
-@kernel
-def _to_whole(stored: NDArray[Any], slope: int, intercept: int, out: NDArray[np.int16]) -> bool:
-    """Rescale the whole numbers of `stored`, which are in `out` modulo 2^16; False where one does not fit.
-
-    Arithmetic modulo 2^16 is exact where the result fits. Each loop uses one array and its own narrow type: with two
-    arrays that may be the same memory, or with 64 bits, it is not vectorised and takes eight times as long.
-    """
-    source, target = stored.reshape(-1), out.reshape(-1)
-    lowest, highest = source[0], source[0]
-    for k in range(source.size):
-        lowest, highest = min(lowest, source[k]), max(highest, source[k])
-    first, last = np.int64(lowest) * slope + intercept, np.int64(highest) * slope + intercept
-    if min(first, last) < INT16_MIN or max(first, last) > INT16_MAX:
-        return False
-    _scale(target, np.int16(slope), np.int16(intercept))
-    return True
-
-
-@kernel
-def _scale(target: NDArray[np.int16], slope: np.int16, intercept: np.int16) -> None:
-    for k in range(target.size):
-        target[k] = target[k] * slope + intercept
-
-
-INT16_MIN, INT16_MAX = int(INT16.min), int(INT16.max)
