@@ -84,6 +84,10 @@ SELECT modalities, count(DISTINCT {{'collection': collection, 'patient': patient
         any_value(PatientID) AS patient FROM series WHERE Modality IN ({names}) GROUP BY StudyInstanceUID
 ) GROUP BY 1 ORDER BY 3 DESC, 1
 """
+_WITHOUT_SIDES = (
+    "public series of this file were written without them; once they are here, write it anew: "
+    '"medimagenet search ... --parquet"'
+)
 _UNTOLD_PET = "PET that can be given as SUV: decoding tells"
 _WEIGHT = "PatientWeight, without which there is no SUV from Bq/ml, is in no index of IDC"
 
@@ -123,9 +127,11 @@ def check_cohort(
     Raises
     ------
     ValueError
-        Modalities that no sample can have, a pattern that is not a regular expression, or a filter that is not known.
+        Modalities that no sample can have or that nobody knows, a pattern that is not a regular expression, or a filter
+        that is not known.
     """
     asked = parse_modalities(modalities)
+    index.search(modality=asked)  # refuses those that neither DICOM nor the index knows
     if images:
         index = index.search_images(**images)
     names = ", ".join(map(quoted, asked))
@@ -161,9 +167,14 @@ def _known(
     if is_public is None:  # no series
         nothing = RoiCoverage(annotations=0, matching=0, unused=()) if rois else None
         return {"samples": 0, "volumes": 0, "rois": nothing, "pet": None, "unknown": ()}
-    here = index.side_indices if has_public else None
+    here: Here = index.side_indices if has_public else None
+    unknown = []
+    if has_public and here is None:
+        here = _told_by_rows(index, complete)
+        if absent(here, [REFERENCES[name] for name in asked if name in REFERENCES]):
+            unknown.append(f"what side indices tell: {_WITHOUT_SIDES}")
     limits = sample_limits(here, asked)
-    unknown = [f"samples: {limit}" for limit in limits]
+    unknown += [f"samples: {limit}" for limit in limits]
     known: dict[str, Any] = {"samples": None, "volumes": None, "rois": None, "pet": None}
     if not limits:
         known["samples"] = _count_samples(index, asked) if is_public else len(index.samples(asked).samples)
@@ -181,6 +192,20 @@ def _known(
         known["pet"], sentences = _pet_coverage(index, complete, here, is_public=is_public)
         unknown += sentences
     return {**known, "unknown": tuple(unknown)}
+
+
+def _told_by_rows(index: "Index", complete: str) -> frozenset[str]:
+    """The side indices that were here when public rows were written into a file: what they tell is in the rows."""
+    query = (
+        "SELECT Modality, bool_or(referenced_series IS NOT NULL), bool_or(SliceThickness IS NOT NULL), "
+        f"bool_or(orientation IS NOT NULL) FROM {complete} WHERE source = {quoted(PUBLIC_SOURCE)} GROUP BY 1"
+    )
+    found: set[str] = set()
+    for modality, refers, thickness, oriented in index.fetch(query):
+        found |= {REFERENCES[modality]} if refers and modality in REFERENCES else set()
+        found |= {IMAGES[modality]} if thickness and modality in IMAGES else set()
+        found |= {GEOMETRY} if oriented else set()
+    return frozenset(found - {PET})  # of which a table is asked, that files do not have
 
 
 def _count_volumes(index: "Index", complete: str, images: Sequence[str]) -> tuple[int | None, list[str]]:

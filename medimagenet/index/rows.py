@@ -101,6 +101,8 @@ class Rows:
             if conditions and not self.tables and _PLAIN.fullmatch(query):
                 with contextlib.suppress(duckdb.Error):  # asked again below: the message then shows the query alone
                     return take(cursor.sql(f"WITH {self._named(query, conditions)} {query}"))
+            if not _PLAIN.fullmatch(query):
+                _refuse_changes(cursor, query)
             for number, table in enumerate(self.tables):
                 cursor.register(f"local_{number}", table)
             if self.tables:
@@ -167,6 +169,15 @@ class Rows:
 _INDEX = re.compile(r"\bindex\b", re.IGNORECASE)
 _PLAIN = re.compile(r"\s*SELECT\b[^;]*", re.IGNORECASE)
 """One query, before which others can be named."""
+
+_READING = frozenset({"SELECT", "EXPLAIN", "MULTI"})
+"""Kinds of statements, as DuckDB calls them, that change nothing; of several, as PIVOT is, each. Others could take away
+the views that the next query needs."""
+
+
+def _refuse_changes(cursor: Any, query: str) -> None:
+    if not all(statement.type.name in _READING for statement in cursor.extract_statements(query)):
+        raise ValueError(f"an index is not changed by queries, which only read\nquery: {query}")
 
 
 def _names(query: str) -> tuple[str, ...]:

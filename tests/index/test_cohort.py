@@ -1,6 +1,7 @@
 """Cohorts: pyarrow and Python count the public ones, records made by hand the others."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -72,6 +73,32 @@ def test_nothing_is_found(local):
 def test_modalities_that_no_sample_can_have(local):
     with pytest.raises(ValueError, match="DICOM calls it PT"):
         check_cohort(local, "CT,PET")
+
+
+def test_a_modality_that_nobody_knows(local):
+    with pytest.raises(ValueError, match="unknown modality 'XX'"):
+        check_cohort(local, "CT,XX")
+    assert check_cohort(local, "CT,OPT").series == 0  # DICOM knows it
+
+
+def test_public_rows_in_a_file_say_what_they_were_not_told(make_record, make_object, tmp_path):
+    public = {"source": "idc", "crdc_series_uuid": "u"}
+    told = [
+        make_record("ct", "CT", "1.2", shape=(30, 8, 8), orientation="LPS", SliceThickness=3.0, **public),
+        make_object("rs", "RTSTRUCT", series=["1.2"], roi_names=("GTV-1",), **public),
+    ]
+    untold = [
+        replace(told[0], shape=None, orientation=None, SliceThickness=None),
+        replace(told[1], referenced_series=None, roi_names=None),
+    ]
+    for records, known in ((told, True), (untold, False)):
+        path = tmp_path / f"{known}.parquet"
+        Index.from_records(records).write(path)
+        cohort = check_cohort(open_index(path), "CT,RTSTRUCT", rois={"gtv": ["gtv.*"]})
+        assert (cohort.samples, cohort.volumes) == ((1, 1) if known else (None, None))
+        assert (cohort.rois is not None) is known
+        assert bool(cohort.unknown) is not known
+        assert any("write it anew" in sentence for sentence in cohort.unknown) is not known
 
 
 def test_an_archive_that_tells_no_geometry(make_record, make_object):

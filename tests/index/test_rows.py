@@ -59,6 +59,33 @@ def test_public_series_meet_the_conditions_in_every_form_of_query(small_public, 
     ]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "DROP VIEW series",
+        "CREATE OR REPLACE VIEW series AS SELECT 1",
+        "SELECT 1; DROP VIEW whole",
+        "DELETE FROM public_index.series",
+        "ATTACH ':memory:' AS other",
+        "SET threads = 1",
+        "COPY (SELECT 1) TO 'x.csv'",
+    ],
+)
+@pytest.mark.parametrize("conditions", [(), ("true",)])
+def test_what_would_change_something_is_refused(small_public, query, conditions):
+    rows = Rows(public=small_public)
+    with pytest.raises(ValueError, match="not changed by queries"):
+        rows.fetch(query, conditions)
+    assert rows.fetch("SELECT count(*) FROM series", conditions) == [(100,)]
+
+
+@pytest.mark.parametrize(
+    "query", ["DESCRIBE series", "SUMMARIZE series", "EXPLAIN SELECT 1", "PIVOT series ON source USING count(*)"]
+)
+def test_whatever_reads_is_answered(small_public, query):
+    assert Rows(public=small_public).fetch(query)
+
+
 def test_the_error_of_a_query_shows_that_query_alone(small_public):
     with pytest.raises(duckdb.Error) as raised:
         Rows(public=small_public).fetch("SELECT Modalty FROM series", ["Modality = 'CT'"])
