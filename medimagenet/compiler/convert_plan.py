@@ -182,5 +182,5 @@ def settings_hash(to: To, recipe: Recipe | None, source: str, options: Mapping[s
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Raised by whoever changes names, content or metadata of converted files."""

@@ -116,15 +116,15 @@ def _write_nifti(item: Item, content: Content, settings: Settings, work: Path) -
     folder = str(Path(record_path(item, "nifti")).parent)
     written = _Written()
 
-    def write(name: str, array: NDArray[Any], grid: Grid) -> str:
+    def write(name: str, array: NDArray[Any], grid: Grid, unit: str | None = None) -> str:
         file = f"{folder}/{name}{settings.suffix}"
-        write_nifti(work / file, array, grid, level=settings.level or 0)
+        write_nifti(work / file, array, grid, level=settings.level or 0, unit=unit)
         written.files.append(file)
         return file
 
     names = SafeNames()
     for name, volume in content.images.items():
-        file = write(names.of(name), volume.array, volume.grid)
+        file = write(names.of(name), volume.array, volume.grid, volume.unit)
         written.images.append(image_record(name, file, volume))
     if content.label is not None:
         written.masks += _map_records(write(names.of("label"), content.label, content.grid), content)
@@ -163,7 +163,7 @@ def _write_nnunet(item: Item, content: Content, settings: Settings, work: Path) 
     written = _Written()
     for channel, (name, volume) in enumerate(content.images.items()):
         file = image_path(item.sample_id, channel, is_training=is_training)
-        write_nifti(work / file, volume.array, content.grid, level=settings.level or 0)
+        write_nifti(work / file, volume.array, content.grid, level=settings.level or 0, unit=volume.unit)
         written.files.append(file)
         written.images.append(image_record(name, file, volume))
     label = np.zeros(content.grid.shape, dtype=np.uint8) if content.label is None else content.label

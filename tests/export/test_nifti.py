@@ -116,3 +116,13 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ExportError, match=r"cannot write .*a\.nii"):
         write_nifti(tmp_path / "file" / "a.nii", np.zeros((2, 3, 4), np.uint8), Grid((4, 3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [(None, "medimagenet"), ("SUVbw g/ml", "medimagenet, voxels in SUVbw g/ml"), ("Bq/ml" * 30, None)],
+)
+def test_the_unit_is_told_in_the_field_for_words(tmp_path, unit, said):
+    write_nifti(tmp_path / "a.nii.gz", np.zeros((2, 3, 4), np.float32), Grid((4, 3, 2)), unit=unit)
+    found = nibabel.load(tmp_path / "a.nii.gz").header["descrip"].item().decode()
+    assert found == said if said else len(found) == 79

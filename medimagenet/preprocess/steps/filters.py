@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import SimpleITK
 
 _PRECISION = np.float32
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,18 +47,21 @@ class N4BiasCorrection:
         if self.shrink < 1 or not self.iterations or min(self.iterations) < 1 or not self.convergence > 0:
             raise ValueError(f"shrink, iterations and convergence must be positive, got {self}")
 
-    def __call__(self, case: Case) -> Case:
-        """The corrected case."""
+    def __call__(self, case: Case, *, progress: Progress | None = None) -> Case:
+        """The corrected case. `progress` is called with (iterations done, most iterations), the last time with both."""
         image = image_of(case, self.image)
         if min(image.grid.size) < 2:
             return not_applied(case, self, self.image, f"has {image.grid.size} voxels: the fit needs more")
         if not _varies(image.array):
             return not_applied(case, self, self.image, "has no two different positive values")
         figures: dict[str, Any] = {}
-        values = _by_channel(image, lambda array: self._corrected(array, image, figures))
+        counter = _Iterations(progress, self.iterations, image.array.size // prod(image.grid.size))
+        values = _by_channel(image, lambda array: self._corrected(array, image, figures, counter))
         return recorded(case, self, figures, images={**case.images, self.image: image.with_array(values)})
 
-    def _corrected(self, array: NDArray[Any], image: Volume, figures: dict[str, Any]) -> NDArray[Any]:
+    def _corrected(
+        self, array: NDArray[Any], image: Volume, figures: dict[str, Any], counter: "_Iterations"
+    ) -> NDArray[Any]:
         import SimpleITK
 
         full = Volume(array.astype(_PRECISION), image.grid).to_sitk()
@@ -68,12 +72,37 @@ class N4BiasCorrection:
         corrector = SimpleITK.N4BiasFieldCorrectionImageFilter()
         corrector.SetMaximumNumberOfIterations(list(self.iterations))
         corrector.SetConvergenceThreshold(self.convergence)
+        corrector.AddCommand(SimpleITK.sitkIterationEvent, lambda: counter.tell(corrector))
         corrector.Execute(small, positive)
+        counter.end_channel()
         field_image = SimpleITK.Exp(corrector.GetLogBiasFieldAsImage(full))
         bias: NDArray[Any] = SimpleITK.GetArrayViewFromImage(field_image)
         figures["bias_range"] = [float(bias.min()), float(bias.max())]
         corrected: NDArray[Any] = (array / bias).astype(_PRECISION)
         return corrected
+
+
+@dataclass(slots=True)
+class _Iterations:
+    """Tells how far N4 has come: levels may end early, channels follow one another."""
+
+    progress: Progress | None
+    levels: tuple[int, ...]
+    channels: int
+    channel: int = 0
+
+    def tell(self, corrector: Any) -> None:
+        """Called by SimpleITK at every iteration."""
+        if self.progress is not None:
+            level = min(int(corrector.GetCurrentLevel()), len(self.levels) - 1)
+            done = sum(self.levels[:level]) + min(int(corrector.GetElapsedIterations()), self.levels[level])
+            self.progress(self.channel * sum(self.levels) + done, self.channels * sum(self.levels))
+
+    def end_channel(self) -> None:
+        """One channel is fitted."""
+        self.channel += 1
+        if self.progress is not None:
+            self.progress(self.channel * sum(self.levels), self.channels * sum(self.levels))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

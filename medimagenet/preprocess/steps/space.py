@@ -217,6 +217,6 @@ def refuse_giants(source: Grid, target: Grid) -> None:
     voxels = prod(target.size)
     if voxels > MAX_VOXELS:
         raise RecipeError(
-            f"resampling {source.size} voxels of {source.spacing} mm to {target.spacing} mm would give {target.size} = "
-            f"{voxels:.3g} voxels, more than the limit of {MAX_VOXELS:.3g}: choose a coarser spacing"
+            f"bringing {source.size} voxels of {source.spacing} mm to {target.spacing} mm would give {target.size} = "
+            f"{voxels:.3g} voxels, more than the limit of {MAX_VOXELS:.3g}: choose a coarser spacing or a smaller size"
         )

@@ -127,3 +127,18 @@ def test_monai_transforms_see_x_y_z():
 def test_wrong_settings_are_named(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_n4_tells_how_far_it_is_and_gives_the_same():
+    array = np.random.default_rng(2).uniform(50, 100, (2, *GRID.shape)).astype(np.float32)
+    given = case(array)
+    told = []
+    step = N4BiasCorrection(shrink=2, iterations=(3, 2))
+    result = step(given, progress=lambda done, total: told.append((done, total)))
+    assert {total for _, total in told} == {10}
+    dones = [done for done, _ in told]
+    assert dones == sorted(dones)
+    assert dones[-1] == 10
+    assert 5 in dones
+    assert len(set(dones)) > 4
+    np.testing.assert_array_equal(result.images["MR"].array, step(given).images["MR"].array)
