@@ -1,5 +1,7 @@
 """Slices against MONAI's own: its loader on NIfTI files of the same voxels, then a crop of one slice."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -163,3 +165,11 @@ def test_wrong_settings_are_named(small_store, wrong, message):
         SliceDataset(small_store, **wrong)
     with pytest.raises(IndexError, match="0 to 2, got 3"):
         SliceDataset(small_store, slices_per_epoch=3)[Draw(0, 3)]
+
+
+def test_pickled_datasets_give_the_same_slices(small_store):
+    options = {"axis": "x", "patch_size": (8, 8), "keys": ["image"]}
+    for dataset in (SliceDataset(small_store, **options), SliceDataset(small_store, **options, every=True)):
+        again = pickle.loads(pickle.dumps(dataset))
+        assert len(again) == len(dataset)
+        assert all(torch.equal(again[k]["image"], dataset[k]["image"]) for k in (0, 5, len(dataset) - 1))

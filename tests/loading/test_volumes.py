@@ -16,7 +16,7 @@ from medimagenet.loading import PatchLoader
 from medimagenet.loading.patches import PatchSettings, PatchSource
 from medimagenet.loading.samplers import Draw, is_on_foreground, volume_of
 from medimagenet.loading.volumes import Choice, VolumeChoice, resolve_weights
-from medimagenet.store import Targets, open_store
+from medimagenet.store import Targets, create_store, open_store
 
 IDS = ("s00", "s01", "s02", "s03", "s04")  # the training samples; s01 has no tumor, s02 nothing
 
@@ -193,3 +193,16 @@ def test_workers_ranks_and_resuming_change_no_batch(small_store, tmp_path, sampl
     other = PatchLoader(small_store, **{**options, "weights": [1, 1, 1, 1, 3]}, workers=0)
     with pytest.raises(ValueError, match="the loader's state was saved with sampling"):
         other.load_state_dict(state)
+
+
+def test_classes_without_stored_coordinates_or_without_a_label_cannot_be_balanced(small_store, tmp_path, monkeypatch):
+    settings = PatchSettings(patch_size=(4, 4, 4), balance="classes", foreground=1.0)
+    source = PatchSource(small_store, settings)
+    monkeypatch.setattr(source.samples, "foreground", lambda sample_id: {})  # as with max_foreground: 0
+    with pytest.raises(StoreError, match=r"no coordinates of it are stored.*max_foreground: 10000"):
+        source.locate(Draw(0, 0))
+    facts = {"recipe": {}, "recipe_hash": "0", "classes": (), "label_kind": "channels", "index_version": "1"}
+    bare = open_store(create_store(tmp_path / "bare.zarr", **facts).path)
+    with pytest.raises(StoreError, match=r'has no classes: balance="classes" needs a label'):
+        VolumeChoice(bare, ("s00",), seed=0, length=1, foreground=0.5, balance="classes")
+    assert not VolumeChoice(bare, ("s00",), seed=0, length=1, foreground=0.0).choose(Draw(0, 0)).volume
