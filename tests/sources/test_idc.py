@@ -98,7 +98,7 @@ def test_older_layouts_are_removed_when_a_newer_one_is_laid(small):
     superseded = [path.name.replace(layout, name) for name in ("layout1", f"layout{idc.LAYOUT - 1}")]
     superseded += [path.name.replace(f"-{layout}", f"-0123456789-{layout}"), "idc-1.2.3-layout2-duckdb1.2.0.duckdb"]
     others = [path.name.replace(layout, f"layout{idc.LAYOUT + 1}"), f"idc-1.2.3-{layout}-duckdb1.2.0.duckdb"]
-    others += [f"{path.stem}-mine.parquet", "idc-thesis.duckdb", path.name.replace(duckdb.__version__, "1.2.0")]
+    others += [f"{path.stem}-mine.parquet", "idc-thesis.duckdb", path.name.replace(duckdb.__version__, "0.9.0")]
     for name in (*superseded, *others):
         (path.parent / name).write_bytes(b"")
     assert idc.public_database() == path
