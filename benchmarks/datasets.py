@@ -25,6 +25,26 @@ class Dataset:
         return sum(path.is_file() for path in self.folder.rglob("*"))
 
 
+def repeated(dataset: Dataset, times: int, work: Path) -> Dataset | None:
+    """The CT patients of a set several times over, each copy with UIDs and PatientIDs of its own; None if it cannot be.
+
+    In the bytes of the files the ids are replaced by others of equal length, wherever they stand, so that references
+    still hold and nothing else changes.
+    """
+    if dataset.name != "sts":
+        return None
+    folder = work / "sts_repeated"
+    for number in range(times):
+        for path in sorted(dataset.folder.glob("*/CT/*/*")):
+            content = path.read_bytes().replace(b".5.2.1.5168.1900.", b".5.2.1.5168.19%02d." % (number + 1))
+            patient = f"ST{chr(ord('A') + number)}{path.relative_to(dataset.folder).parts[0][3:]}"
+            copy = folder / patient / "/".join(path.relative_to(dataset.folder).parts[1:])
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(content.replace(b"STS_0", patient[:5].encode()))
+    about = f"the CTs and structures of sts {times} times, each copy with ids of its own: a cohort of {11 * times}"
+    return Dataset(name=f"sts_x{times}", about=about, folder=folder, rois=dataset.rois)
+
+
 @contextmanager
 def datasets(data: Path | None, work: Path) -> Iterator[list[Dataset]]:
     """The sets in `data`, or synthetic ones. What has to be unpacked or written goes below `work`."""

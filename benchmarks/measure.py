@@ -1,5 +1,6 @@
 """Time and memory of whole programs, in fresh processes."""
 
+import math
 import os
 import platform
 import statistics
@@ -63,6 +64,8 @@ def peak_memory(contender: Contender) -> int:
     while process.poll() is None:
         peak = max(peak, sum(map(_proportional_set_size, _tree(process.pid))))
         time.sleep(SAMPLE_S)
+    if process.returncode:
+        raise SystemExit(f"{contender.who} failed ({process.returncode}) while its memory was measured")
     return peak
 
 
@@ -91,13 +94,30 @@ def _proportional_set_size(pid: int) -> int:
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
 
 
-def measure(contenders: Sequence[Contender], rounds: int) -> dict[str, Measured]:
-    """Each contender once for its memory, which also warms all caches, then `rounds` times in turn for its time."""
-    peaks = {contender.who: peak_memory(contender) for contender in contenders}
+def measure(
+    contenders: Sequence[Contender],
+    rounds: int,
+    *,
+    seconds: float = math.inf,
+    check: Callable[[], object] = lambda: None,
+) -> dict[str, Measured]:
+    """Each contender once for its memory, which also warms all caches, then `rounds` times in turn for its time.
+
+    One that would take longer than `seconds` in all runs fewer times, at least once. `check` is called when all have
+    written their output and before any is timed.
+    """
+    peaks: dict[str, int] = {}
+    allowed: dict[str, int] = {}
+    for contender in contenders:
+        start = time.perf_counter()
+        peaks[contender.who] = peak_memory(contender)
+        allowed[contender.who] = max(1, math.floor(min(rounds, seconds / (time.perf_counter() - start))))
+    check()
     times: dict[str, list[float]] = {contender.who: [] for contender in contenders}
-    for _ in range(rounds):
+    for number in range(rounds):
         for contender in contenders:
-            times[contender.who].append(run(contender))
+            if number < allowed[contender.who]:
+                times[contender.who].append(run(contender))
     return {who: Measured(seconds=statistics.median(times[who]), peak_bytes=peaks[who]) for who in peaks}
 
 
