@@ -1,7 +1,6 @@
 """`medimagenet bench`: what this machine loads from a store."""
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from .output import JsonFlag, plural, write_json, write_line, write_table, wrong
 
 
 def command(
-    store: Annotated[Path, typer.Argument(help="Store to load from.", metavar="Y.zarr")],
+    store: Annotated[str, typer.Argument(help="Store to load from, or its address.", metavar="Y.zarr")],
     patch: Annotated[tuple[int, int, int], typer.Option("--patch", help="Voxels along x, y, z.")] = (96, 96, 96),
     batch: Annotated[int, typer.Option("--batch", min=1, help="Patches in a batch.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Threads; one per core if not given.")] = None,
@@ -33,7 +32,7 @@ def command(
     if as_json:
         write_json(
             {
-                "store": str(store),
+                "store": store,
                 "patch": list(patch),
                 "batch": batch,
                 **dataclasses.asdict(speed),

@@ -23,7 +23,7 @@ from .output import (
 
 
 def command(
-    store: Annotated[Path, typer.Argument(help="Store to look into.", metavar="Y.zarr")],
+    store: Annotated[str, typer.Argument(help="Store to look into, or its address.", metavar="Y.zarr")],
     picture: Annotated[
         Path | None, typer.Option("--plot", help="Write a PNG with slices of a few samples and their classes.")
     ] = None,

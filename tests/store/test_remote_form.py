@@ -1,6 +1,7 @@
 """A store behind an address: the same voxels and the same batches as from the disk, over S3 and HTTP on loopback."""
 
 import hashlib
+import json
 import os
 import pickle
 import shutil
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
+from typer.testing import CliRunner
 
+from medimagenet.cli.main import app
 from medimagenet.errors import StoreDamagedError, StoreError, StoreFormatError
 from medimagenet.loading import PatchLoader
 from medimagenet.store import open_store, remote_form, verify
@@ -283,6 +286,17 @@ def test_verify_behind_an_address(range_server, store_path, tmp_path, monkeypatc
     assert found == {(None, None), ("p1", "dose"), ("p2", "label")}
     monkeypatch.setenv("MEDIMAGENET_STORE_CACHE_DIR", str(tmp_path / "1"))  # what is kept hides nothing
     assert {(problem.sample_id, problem.array) for problem in verify(url)} == found
+
+
+def test_commands_take_an_address(range_server, store_path, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDIMAGENET_STORE_CACHE_DIR", str(tmp_path / "cache"))
+    url = f"{range_server(store_path).url}/s.zarr"
+    run = CliRunner().invoke
+    there, here = (json.loads(run(app, ["inspect", str(store), "--json"]).stdout) for store in (url, store_path))
+    assert there["rows"] == here["rows"] != []
+    speed = json.loads(run(app, ["bench", url, "--patch", "4", "4", "4", "--seconds", "0.1", "--json"]).stdout)
+    assert speed["store"] == url
+    assert speed["patches_per_s"] > 0
 
 
 def test_nothing_there_and_what_is_no_store(range_server, store_path, tmp_path, monkeypatch):
