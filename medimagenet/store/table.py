@@ -4,6 +4,7 @@ The file is replaced by rename, holds no time and no order of work, and carries 
 """
 
 import io
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json
 import pyarrow.parquet as pq
 
 from ..errors import StoreDamagedError
@@ -105,9 +107,26 @@ def build_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
             raise ValueError(f"unknown columns {unknown} in a row of {TABLE}; known are {known}")
     used = [name for name in LATER if any(row.get(name) is not None for row in by_id.values())]
     try:
-        return pa.Table.from_pylist([dict(by_id[key]) for key in sorted(by_id)], schema=_schema(used))
+        return _from_rows([dict(by_id[key]) for key in sorted(by_id)], _schema(used))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(f"a row of {TABLE} has a value of another type than its column: {error}") from error
+
+
+def _from_rows(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Read from lines of JSON: Arrow's own way from Python values imports pandas where it is installed, 0.3 s.
+
+    Arrow's own way decides about what JSON does not hold, such as nan, and what does not fit its column.
+    """
+    if not rows:
+        return pa.Table.from_batches([], schema)
+    try:
+        text = "\n".join(json.dumps(row, allow_nan=False) for row in rows).encode()
+        block = pyarrow.json.ReadOptions(block_size=max(1 << 20, 2 * len(text)))  # all rows in one piece
+        options = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+        table = pyarrow.json.read_json(io.BytesIO(text), read_options=block, parse_options=options)
+    except (TypeError, ValueError):  # Arrow's errors are ValueErrors too
+        return pa.Table.from_pylist(rows, schema=schema)
+    return table.select(schema.names).cast(schema)
 
 
 def _schema(later: Iterable[str]) -> pa.Schema:
@@ -122,7 +141,7 @@ def merge_tables(table: pa.Table, newer: pa.Table) -> pa.Table:
     """
     kept = table.filter(pc.invert(pc.is_in(table.column("sample_id"), value_set=newer.column("sample_id"))))
     later = [name for name in LATER if name in kept.column_names or name in newer.column_names]
-    tables = pa.concat_tables([_schema(later).empty_table(), kept, newer], promote_options="default")
+    tables = pa.concat_tables([pa.Table.from_batches([], _schema(later)), kept, newer], promote_options="default")
     as_read = pa.schema([(column.name, _as_read(column.type)) for column in tables.schema])
     return tables.cast(as_read).sort_by("sample_id").combine_chunks()
 

@@ -4,8 +4,11 @@ import errno
 import itertools
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medimagenet.errors import StoreDamagedError
 from medimagenet.store import table
@@ -126,3 +129,28 @@ def test_a_later_column_is_there_where_it_is_used_and_its_bytes_do_not_depend_on
     read = read_table(tmp_path)
     assert read.schema.names == [*SCHEMA.names, "targets"]
     assert read.column("targets").to_pylist() == [targets, None, targets, targets]
+
+
+@settings(max_examples=50)
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries(
+            {"sample_id": st.text(), "spacing_mm": st.lists(st.floats()), "fold": st.none() | st.integers(-9, 9)},
+            optional={"class_voxels": st.lists(st.fixed_dictionaries({"name": st.text(), "voxels": st.integers(0)}))},
+        ),
+        unique_by=lambda row: row["sample_id"],
+    )
+)
+def test_what_arrow_makes_of_the_rows(rows):
+    def made(build):
+        try:
+            return build(rows)
+        except (ValueError, OverflowError):
+            return None
+
+    expected = made(lambda rows: pa.Table.from_pylist(sorted(rows, key=lambda row: row["sample_id"]), schema=SCHEMA))
+    found = made(build_table)
+    assert (found is None) == (expected is None)
+    if found is not None:
+        assert found.schema == expected.schema
+        assert repr(found.to_pylist()) == repr(expected.to_pylist())  # nan is nan
