@@ -10,7 +10,6 @@ import typer
 from ..compiler import CompileReport, compile_store
 from ..compiler.plan import Plan, make_plan
 from ..compiler.report import report_path
-from ..findings import Finding
 from ..index import open_index
 from ..preprocess import Recipe
 from ..store.hdf5_files import is_hdf5_name
@@ -103,7 +102,7 @@ def _show_plan(plan: Plan, as_json: bool) -> None:
     write_table(
         ["sample of the index", "split", "would", "because of"],
         [
-            [row["sample_id"], row["split"], row["state"], _codes(task.obstacles)]
+            [row["sample_id"], row["split"], row["state"], ", ".join({one.code: None for one in task.obstacles})]
             for row, task in zip(rows, plan.tasks, strict=True)
         ],
     )
@@ -147,7 +146,3 @@ def _show_findings(report: CompileReport) -> None:
             [[code, severity, count] for (code, severity), count in sorted(counted.items())],
         )
         write_line()
-
-
-def _codes(findings: tuple[Finding, ...]) -> str:
-    return ", ".join(dict.fromkeys(finding.code for finding in findings))

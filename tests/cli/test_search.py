@@ -75,7 +75,7 @@ def test_own_index_and_both(call, chain):
         (["--modality", "PET"], "did you mean 'PT'"),
         (["--age", "80", "18"], "age must be"),
         (["--sql", "SELECT nothing FROM series"], "query failed"),
-        (["--sql", "DROP TABLE series"], "query failed"),
+        (["--sql", "DROP TABLE series"], "not changed by queries"),
         (["--json", "--csv"], "choose one"),
         (["--roi", "gtv"], "rtstruct_index"),
     ],
