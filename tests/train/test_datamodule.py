@@ -1,8 +1,7 @@
 """A store under Lightning: a MONAI UNet learns from it, validates on whole volumes, and resumes inside an epoch."""
 
 import ast
-import multiprocessing
-import os
+import json
 import subprocess
 import sys
 
@@ -154,32 +153,34 @@ def test_hyperparameters_are_plain_values(small_store):
     assert again.hparams == data.hparams
 
 
-def _draw_as_rank(rank, store, meeting, results):
-    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
-    data = DataModule(store, PATCH, patches_per_epoch=10, workers=1)
-    with data.train_dataloader() as loader:
-        drawn = [(batch["sample_id"], batch["patch_start"].tolist()) for batch in loader]
-    validated = [batch["sample_id"][0] for batch in data._volumes("train")]
-    results.put((rank, drawn, validated))
-    torch.distributed.destroy_process_group()
+RANK = """\
+import json, sys
+import torch.distributed
+from medimagenet import DataModule
+
+rank, store, meeting = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+data = DataModule(store, (16, 16, 8), patches_per_epoch=10, workers=1)
+with data.train_dataloader() as loader:
+    drawn = [(batch["sample_id"], batch["patch_start"].tolist()) for batch in loader]
+print(json.dumps([drawn, [batch["sample_id"][0] for batch in data._volumes("train")]]))
+torch.distributed.destroy_process_group()
+"""
 
 
 def test_two_processes_draw_together_what_one_draws(small_store, tmp_path):
     with DataModule(small_store, PATCH, patches_per_epoch=10, workers=1).train_dataloader() as loader:
-        alone = [(batch["sample_id"], batch["patch_start"].tolist()) for batch in loader]
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    arguments = (small_store, os.fspath(tmp_path / "meeting"), results)
-    processes = [context.Process(target=_draw_as_rank, args=(rank, *arguments)) for rank in (0, 1)]
-    for process in processes:
-        process.start()
-    parts = sorted(results.get(timeout=120) for _ in processes)
-    for process in processes:
-        process.join(60)
-    dealt = [batch for step in zip(parts[0][1], parts[1][1], strict=True) for batch in step]
+        alone = [[batch["sample_id"], batch["patch_start"].tolist()] for batch in loader]
+    words = [sys.executable, "-c", RANK]  # processes of their own: one forked from here takes locked locks along
+    ranks = [
+        subprocess.Popen([*words, str(rank), small_store, tmp_path / "meeting"], stdout=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    parts = [json.loads(rank.communicate(timeout=240)[0].splitlines()[-1]) for rank in ranks]
+    dealt = [batch for step in zip(parts[0][0], parts[1][0], strict=True) for batch in step]
     assert dealt[:5] == alone
     assert dealt[5] == alone[0]  # the remainder wraps around
-    assert [part[2] for part in parts] == [["s00", "s02", "s04"], ["s01", "s03"]]  # volumes never come twice
+    assert [part[1] for part in parts] == [["s00", "s02", "s04"], ["s01", "s03"]]  # volumes never come twice
 
 
 TARGETS = "sample_id,age,dose\n" + "".join(f"s{k:02d},{50 + k},{k / 4}\n" for k in range(9))
