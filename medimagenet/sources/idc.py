@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,13 +50,14 @@ _DATABASE = re.compile(
 )
 
 
-def series_query(database: str, *, text_key: bool = False) -> str:
-    """SQL of the public series with the columns of `SeriesRecord`, in their order, from an attached database.
+def series_query(database: str, columns: Sequence[str] = (), *, text_key: bool = False) -> str:
+    """SQL of the public series with the columns of `SeriesRecord` in their order, or some, from an attached database.
 
     A condition may follow it. With `text_key` a last column of this name finds the words of the series in the table
     ``texts``; no index has it.
     """
-    return f"SELECT *{'' if text_key else ' EXCLUDE (text_key)'} FROM {database}.series"
+    chosen = ", ".join(columns) or f"*{'' if text_key else ' EXCLUDE (text_key)'}"
+    return f"SELECT {chosen} FROM {database}.series"
 
 
 def database_path(version: IdcVersion | None = None) -> Path:

@@ -136,3 +136,27 @@ def test_nothing_is_fetched_and_no_variable_is_a_table(table):
 @pytest.mark.parametrize("text", ["", "it's", "''", "a\\'b", "%_;--"])
 def test_quoted_text_is_that_text(text):
     assert duckdb.sql(f"SELECT {quoted(text)}").fetchall() == [(text,)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT Modality FROM series",
+        "select modality , KEY from series WHERE n_instances > 3 ORDER BY SeriesInstanceUID LIMIT 7",
+        "SELECT license FROM series ORDER BY key, 1",
+        "SELECT license FROM series WHERE EXISTS (SELECT * FROM series)",
+        "SELECT series FROM series WHERE Modality <> 'XX'",
+        "SELECT collection_id FROM series WHERE series IS NOT NULL",
+        "SELECT Modality FROM series WHERE 'n_instances' <> license",
+    ],
+)
+def test_columns_that_are_listed_answer_as_all_do(small_public, query):
+    """Judge: the same query of a view of all columns, which DuckDB plans itself."""
+    rows = Rows([], small_public)
+    with duckdb.connect() as connection:
+        connection.register("series", rows.table("SELECT * FROM series WHERE n_instances > 1"))
+        expected = connection.sql(query).fetchall()
+    found = rows.fetch(query, ["n_instances > 1"])
+    assert len(found) > 0
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+    assert rows.table(query, ["n_instances > 1"]).num_rows == len(expected)
