@@ -90,7 +90,8 @@ def _plot(document: dict[str, Any]) -> None:
     if not works:
         works = list(dict.fromkeys(row["work"] for row in rows))
     pyplot.rcParams.update({"svg.hashsalt": "medimagenet", "font.size": 9})
-    figure, axes = pyplot.subplots(len(works), 1, figsize=(7, 0.95 * len(works) + 0.4), squeeze=False)
+    heights = [0.55 + 0.2 * sum(row["work"] == work for row in rows) for work in works]
+    figure, axes = pyplot.subplots(len(works), 1, figsize=(7, sum(heights) + 0.4), squeeze=False, height_ratios=heights)
     for axis, work in zip(axes[:, 0], works, strict=True):
         mine = [row for row in rows if row["work"] == work]
         names, values = [row["who"] for row in mine], [row["value"] for row in mine]
