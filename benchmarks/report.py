@@ -21,10 +21,12 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 IMAGES = ROOT / "docs" / "images"
 AREAS = {
     "query": "Query",
+    "download": "Download",
     "scan": "Index",
     "decode": "Decode",
     "rtstruct": "RTSTRUCT to mask",
     "kernels": "Kernels",
+    "convert": "Convert",
     "compile": "Compile",
     "store": "Store",
     "remote": "Store in object storage",
