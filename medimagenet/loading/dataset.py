@@ -23,7 +23,7 @@ from ..store import Store, Targets
 from ..store.targets import as_targets
 from .arrays import LABEL_DTYPES, Sample, Samples, aligned, item_dtype
 from .orientation import check_orientation
-from .patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource, as_size
+from .patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource
 from .samplers import Draw, Purpose, hash64
 from .volumes import Weights
 
@@ -87,20 +87,20 @@ class PatchDataset(Dataset[Any]):
         targets: Targets | str | Sequence[str] | None = None,
         transform: Transform | None = None,
     ) -> None:
-        settings = PatchSettings(
-            patch_size=as_size(patch_size),
+        settings = PatchSettings.of(
+            patch_size=patch_size,
             split=split,
             patches_per_epoch=patches_per_epoch,
             foreground=foreground,
             orientation=orientation,
-            keys=None if keys is None else tuple(keys),
+            keys=keys,
             label_dtype=label_dtype,
             pad=pad,
             seed=seed,
             balance=balance,
-            classes=None if classes is None else tuple(classes),
+            classes=classes,
             weights=weights,
-            targets=targets if targets is None or isinstance(targets, Targets | str) else tuple(targets),
+            targets=targets,
         )
         self.source = PatchSource(store, settings)
         self.transform = transform

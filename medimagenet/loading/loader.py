@@ -23,7 +23,7 @@ from ..store import Store, Targets
 from .buffers import BatchBuffer, BatchRing
 from .device import Copy, DeviceCopier
 from .epochs import process_place
-from .patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource, as_size
+from .patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource
 from .samplers import Draw, Share
 from .volumes import Weights
 
@@ -96,20 +96,20 @@ class PatchLoader:
         rank: int | None = None,
         ranks: int | None = None,
     ) -> None:
-        settings = PatchSettings(
-            patch_size=as_size(patch_size),
+        settings = PatchSettings.of(
+            patch_size=patch_size,
             split=split,
             patches_per_epoch=patches_per_epoch,
             foreground=foreground,
             orientation=orientation,
-            keys=None if keys is None else tuple(keys),
+            keys=keys,
             label_dtype=label_dtype,
             pad=pad,
             seed=seed,
             balance=balance,
-            classes=None if classes is None else tuple(classes),
+            classes=classes,
             weights=weights,
-            targets=targets if targets is None or isinstance(targets, Targets | str) else tuple(targets),
+            targets=targets,
         )
         self._workers = usable_cores() if workers is None else workers
         if self._workers < 0 or prefetch < 1:

@@ -79,6 +79,25 @@ class PatchSettings:
             raise ValueError(f"pad must be finite, got {self.pad}")
         check_orientation(self.orientation)
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        patch_size: Sequence[int],
+        keys: Sequence[str] | None,
+        classes: Sequence[str] | None,
+        targets: Targets | str | Sequence[str] | None,
+        **others: Any,
+    ) -> "PatchSettings":
+        """From what users give, in lists or tuples."""
+        return cls(
+            patch_size=as_size(patch_size),
+            keys=None if keys is None else tuple(keys),
+            classes=None if classes is None else tuple(classes),
+            targets=targets if targets is None or isinstance(targets, Targets | str) else tuple(targets),
+            **others,
+        )
+
     @property
     def shape(self) -> Size:
         """Voxels along the axes of an item."""

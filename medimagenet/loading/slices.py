@@ -81,20 +81,20 @@ class SliceDataset(PatchDataset):
             raise ValueError(f"neighbours must be at least 0, got {neighbours}")
         if every and (slices_per_epoch is not None or weights is not None or balance != "volumes"):
             raise ValueError("every=True takes each slice once: leave out slices_per_epoch, weights and balance")
-        settings = PatchSettings(
+        settings = PatchSettings.of(
             patch_size=_with_axis(patch_size, axis),
             split=split,
             patches_per_epoch=slices_per_epoch,
             foreground=0.0 if every else foreground,
             orientation=orientation,
-            keys=None if keys is None else tuple(keys),
+            keys=keys,
             label_dtype=label_dtype,
             pad=pad,
             seed=seed,
             balance=balance,
-            classes=None if classes is None else tuple(classes),
+            classes=classes,
             weights=weights,
-            targets=targets if targets is None or isinstance(targets, Targets | str) else tuple(targets),
+            targets=targets,
         )
         self.source = SliceSource(store, settings, axis=axis, is_whole=patch_size is None, every=every)
         self.neighbours = neighbours

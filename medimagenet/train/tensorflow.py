@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .._optional import require
 from ..loading.arrays import aligned
-from ..loading.patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource, as_size
+from ..loading.patches import DEFAULT_FOREGROUND, Patch, PatchSettings, PatchSource
 from ..loading.samplers import Draw, Share
 from ..loading.volumes import Weights
 from ..store import Store, Targets
@@ -78,20 +78,20 @@ def to_tf_dataset(
     tf = require("tensorflow", extra="tensorflow")
     if (epochs is not None and epochs < 1) or epoch < 0 or prefetch < 1:
         raise ValueError(f"epochs and prefetch must be at least 1, epoch at least 0, got {epochs}, {prefetch}, {epoch}")
-    settings = PatchSettings(
-        patch_size=as_size(patch_size),
+    settings = PatchSettings.of(
+        patch_size=patch_size,
         split=split,
         patches_per_epoch=patches_per_epoch,
         foreground=foreground,
         orientation=orientation,
-        keys=None if keys is None else tuple(keys),
+        keys=keys,
         label_dtype=label_dtype,
         pad=pad,
         seed=seed,
         balance=balance,
-        classes=None if classes is None else tuple(classes),
+        classes=classes,
         weights=weights,
-        targets=targets if targets is None or isinstance(targets, Targets | str) else tuple(targets),
+        targets=targets,
     )
     source = PatchSource(store, settings)
     share = Share(length=source.length, batch=batch_size, rank=rank, ranks=ranks)
