@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import pkgutil
 import re
 from pathlib import Path
 
@@ -64,6 +65,14 @@ def test_a_stage_lists_its_names_sorted_and_has_them(stage):
     for name in names:
         assert getattr(module, name) is not None
     assert promised(Path(str(module.__file__))) <= set(names)
+
+
+@pytest.mark.parametrize("package", ["medimagenet", *STAGES])
+def test_no_name_is_that_of_a_module_beside_it(package):
+    """Once a module is imported it is an attribute of its package, and hides a lazy name that is spelled like it."""
+    module = importlib.import_module(package)
+    modules = {found.name for found in pkgutil.iter_modules(module.__path__)}
+    assert not modules & set(getattr(module, "__all__", []))
 
 
 @pytest.mark.parametrize("stage", STAGES)

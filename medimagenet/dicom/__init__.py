@@ -10,14 +10,14 @@ from .._lazy import lazy_names
 if TYPE_CHECKING:
     from .dvh import DoseVolumeHistogram as DoseVolumeHistogram
     from .dvh import dose_volume_histogram as dose_volume_histogram
+    from .header_scan import read_header as read_header
+    from .header_scan import scan as scan
     from .mask import read_mask as read_mask
     from .registration import Registration as Registration
     from .registration import read_registration as read_registration
     from .rtdose import read_dose as read_dose
     from .rtstruct import StructureSet as StructureSet
     from .rtstruct import read_structures as read_structures
-    from .scan import read_header as read_header
-    from .scan import scan as scan
     from .seg import Segmentation as Segmentation
     from .seg import read_segments as read_segments
     from .series import read_series as read_series
@@ -37,14 +37,14 @@ _HOMES = {
     "dose_volume_histogram": "dvh",
     "plane_from_values": "stack",
     "read_dose": "rtdose",
-    "read_header": "scan",
+    "read_header": "header_scan",
     "read_mask": "mask",
     "read_registration": "registration",
     "read_segments": "seg",
     "read_series": "series",
     "read_structures": "rtstruct",
     "read_volumes": "series",
-    "scan": "scan",
+    "scan": "header_scan",
     "stack_slices": "stack",
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..dicom.scan import FileProblem, InstanceHeader, scan
+from ..dicom.header_scan import FileProblem, InstanceHeader, scan
 from ..errors import SourceError
 from .layout import is_uid, safe_name
 from .unpack import Member

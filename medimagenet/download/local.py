@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..dicom.scan import FileProblem
+from ..dicom.header_scan import FileProblem
 from ..errors import IndexFileError, SourceError
 from ..findings import Finding
 from ..index import Index, index_directory

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..dicom.scan import Progress
+from ..dicom.header_scan import Progress
 from ..errors import SourceError
 from ..sources.base import SeriesRecord, Source
 from ..sources.dicomdir import DicomDir

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..dicom.scan import FileProblem  # would load pydicom, which a query does not need
+    from ..dicom.header_scan import FileProblem  # would load pydicom, which a query does not need
 
 COLUMNS = ("path", "code", "severity", "message")
 

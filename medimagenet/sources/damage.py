@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from ..dicom.scan import FileProblem, read_identity
+from ..dicom.header_scan import FileProblem, read_identity
 from ..findings import Finding
 from .base import SeriesRecord
 from .grouping import Group

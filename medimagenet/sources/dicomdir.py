@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..dicom.scan import FileProblem, InstanceHeader, scan
+from ..dicom.header_scan import FileProblem, InstanceHeader, scan
 from ..errors import DicomError, SourceError
 from ..findings import Finding
 from .base import SeriesRecord

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..dicom.scan import FileProblem, InstanceHeader, Progress, scan
+from ..dicom.header_scan import FileProblem, InstanceHeader, Progress, scan
 from ..errors import SourceError
 from ..findings import Finding
 from .base import SeriesRecord

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..dicom.scan import InstanceHeader
+from ..dicom.header_scan import InstanceHeader
 from .base import SINGLE_OBJECTS
 
 _IDENTITY = ("SeriesInstanceUID", "PatientID", "Modality", "SOPClassUID", "TransferSyntaxUID")

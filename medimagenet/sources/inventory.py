@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 from isal import isal_zlib
 
 from .._version import __version__
+from ..dicom.header_scan import FileProblem, InstanceHeader
 from ..dicom.instance import HASH_LENGTH, SCAN_KEYWORDS
-from ..dicom.scan import FileProblem, InstanceHeader
 from ..findings import Finding
 from .base import SINGLE_OBJECTS
 from .nifti_rows import LocalNifti, NiftiHeader

@@ -13,7 +13,7 @@ from typing import Any
 
 import pydicom
 
-from ..dicom.scan import FileProblem, InstanceHeader
+from ..dicom.header_scan import FileProblem, InstanceHeader
 from ..errors import SourceError
 from ..findings import Finding
 from ..store.agreements import NMDID

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..dicom.scan import InstanceHeader
+from ..dicom.header_scan import InstanceHeader
 from ..dicom.stack import plane_from_values, stack_of_values
 from ..errors import DicomError
 from ..findings import Finding

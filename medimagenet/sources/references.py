@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dicom.scan import InstanceHeader
+from ..dicom.header_scan import InstanceHeader
 from ..findings import Finding
 from .base import SINGLE_OBJECTS
 from .grouping import Group

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
-from ..dicom.scan import FileProblem
+from ..dicom.header_scan import FileProblem
 from ..findings import Finding
 
 UNKNOWN = -1

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from ..dicom.scan import FileProblem, InstanceHeader, read_header
+from ..dicom.header_scan import FileProblem, InstanceHeader, read_header
 from ..findings import Finding
 
 _HEAD = 256 << 10  # bytes of a file that hold its header; of the few that need more, all is read

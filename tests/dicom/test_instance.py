@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 from pydicom.multival import MultiValue
 
+from medimagenet.dicom.header_scan import read_header
 from medimagenet.dicom.instance import SCAN_KEYWORDS, FileProblem, InstanceHeader
-from medimagenet.dicom.scan import read_header
 
 PYDICOM_FILES = sorted(Path(pydicom.__file__).parent.glob("data/test_files/**/*"))
 PIXELS_OB_OW = b"\xe0\x7f\x10\x00O"

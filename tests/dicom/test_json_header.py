@@ -4,8 +4,8 @@ import json
 
 import pydicom
 
+from medimagenet.dicom.header_scan import InstanceHeader, read_header
 from medimagenet.dicom.json_header import header_from_json
-from medimagenet.dicom.scan import InstanceHeader, read_header
 
 
 def test_values_are_those_of_the_files(realdata):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
+from medimagenet.dicom.header_scan import read_header
 from medimagenet.dicom.instance import InstanceHeader
-from medimagenet.dicom.scan import read_header
 from medimagenet.dicom.thorough import read_identity, read_thoroughly
 
 

@@ -4,7 +4,7 @@ import csv
 import os
 from pathlib import Path
 
-from medimagenet.dicom.scan import FileProblem
+from medimagenet.dicom.header_scan import FileProblem
 from medimagenet.findings import Finding
 from medimagenet.index.report import format_report, problem_row, read_report, report_path
 

@@ -5,7 +5,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from medimagenet.dicom.scan import InstanceHeader
+from medimagenet.dicom.header_scan import InstanceHeader
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medimagenet.dicom.scan import InstanceHeader
+from medimagenet.dicom.header_scan import InstanceHeader
 from medimagenet.sources.grouping import group_headers
 
 

@@ -63,8 +63,8 @@ _headers: dict = {}
 
 def scan_plainly(folder, uid):
     """Headers of a series by the scan alone."""
-    from medimagenet.dicom.scan import InstanceHeader
-    from medimagenet.dicom.scan import scan as read
+    from medimagenet.dicom.header_scan import InstanceHeader
+    from medimagenet.dicom.header_scan import scan as read
 
     if folder not in _headers:
         paths = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from medimagenet.dicom.scan import FileProblem, read_header
+from medimagenet.dicom.header_scan import FileProblem, read_header
 from medimagenet.sources.zipped import read_zipped
 
 

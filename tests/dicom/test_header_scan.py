@@ -11,7 +11,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from medimagenet.dicom import thorough
-from medimagenet.dicom.scan import read_header, scan
+from medimagenet.dicom.header_scan import read_header, scan
 from medimagenet.errors import SourceError
 
 PATHS = sorted(path for path in Path(pydicom.__file__).parent.glob("data/test_files/**/*") if path.is_file())
@@ -60,7 +60,7 @@ def test_a_folder_of_usual_files_loads_no_pydicom():
     program = f"""
 import sys
 from pathlib import Path
-from medimagenet.dicom.scan import scan
+from medimagenet.dicom.header_scan import scan
 import medimagenet.sources.folder
 assert all(header.series_uid for header in scan([Path(name) for name in {usual}]))
 print("pydicom" in sys.modules)
