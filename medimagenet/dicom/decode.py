@@ -1,8 +1,9 @@
 """From slices of a series to one array of values, on all cores.
 
 Uncompressed little-endian pixels are read from the file straight into their place in the volume, or into a buffer of
-one slice, and get their values there by one compiled pass. Everything else goes through pydicom's decoders and their
-plugins (JPEG, JPEG-LS, JPEG 2000, RLE, big endian, deflated), in processes, since these hold Python's lock.
+one slice, and get their values there by one compiled pass. JPEG lossless has a compiled decoder, in threads as well.
+Everything else goes through pydicom's decoders and their plugins (other JPEG, JPEG-LS, JPEG 2000, RLE, big endian,
+deflated), in processes, since these hold Python's lock.
 """
 
 import os
@@ -24,8 +25,8 @@ from .direct import WIDEST, drop_unused, fill_directly, to_whole
 from .elements import read_dataset
 from .extent import is_repeated
 from .frames import Frame
-from .gdcm_pixels import decode_by_gdcm, is_for_gdcm, load_gdcm
 from .header import ImageHeader
+from .lossless import decode_lossless, is_for_lossless
 from .pixels import NATIVE, Rescale, decode_frames, repeated_error, stored_dtype
 from .processes import HAS_FORK, all_in_processes, shared_empty
 
@@ -63,7 +64,7 @@ def read_values(
     dtype : as `value_dtype` gives it; int16 becomes float32 where a value does not fit
     factors : what rescaled values are multiplied by (PET), by ``id(frame.header)``; 1 where None. The products are
         float64 until the last rounding
-    jobs : threads, or for compressed pixels processes; the number of CPUs where None
+    jobs : threads, or for most compressed pixels processes; the number of CPUs where None
 
     Raises
     ------
@@ -76,10 +77,8 @@ def read_values(
     plane = frames[0].plane
     shape, kind = (len(frames), plane.rows, plane.columns), np.dtype(dtype)
     jobs = 1 if prod(shape) * kind.itemsize <= SMALL_BYTES else jobs or cpu_count()
-    is_compressed = any(header.transfer_syntax not in NATIVE for header in headers)
-    in_processes = jobs > 1 and is_compressed and HAS_FORK
-    if any(is_for_gdcm(frame.header, frame.rescale) for frame in frames):
-        load_gdcm()
+    holds_lock = any(header.transfer_syntax not in NATIVE and not is_for_lossless(header) for header in headers)
+    in_processes = jobs > 1 and holds_lock and HAS_FORK
     volume = _empty(shape, kind, in_processes)
     if factors is None and fill_directly(frames, volume, jobs, lambda file, frame: _check_end(file, frame.header)):
         return volume
@@ -134,7 +133,7 @@ def _fill_instance(planes: Planes, factor: float) -> bool:
     header = planes[0][0].header
     dtype = stored_dtype(header)
     if header.pixel_offset is None or header.transfer_syntax not in NATIVE:
-        stored = _decoded(header, planes[0][0].rescale)
+        stored = _decoded(header)
         stored = np.require(stored if stored.ndim == 3 else stored[None], dtype, ["C", "W"])
         _check_shape(header, stored)
         return all(_convert(_tile(frame, stored[frame.number]), frame, 0, factor, out) for frame, out in planes)
@@ -147,9 +146,9 @@ def _fill_instance(planes: Planes, factor: float) -> bool:
         os.close(descriptor)
 
 
-def _decoded(header: ImageHeader, rescale: Rescale) -> NDArray[Any]:
+def _decoded(header: ImageHeader) -> NDArray[Any]:
     """Stored values of an instance that is compressed, or that only pydicom reads."""
-    stored = decode_by_gdcm(header, rescale) if is_for_gdcm(header, rescale) else None
+    stored = decode_lossless(header) if is_for_lossless(header) else None
     return decode_frames(read_dataset(header.path), header.name) if stored is None else stored
 
 
