@@ -35,7 +35,7 @@ def belonging_findings(regions: Regions, image: Volume) -> list[Finding]:
 def regions_of_other_frames(regions: Regions, image: Volume) -> tuple[set[str], list[Finding]]:
     """Names of regions that are in another frame of reference than the image, of an object that has the image's too."""
     frame = image.metadata.get("FrameOfReferenceUID")
-    if frame not in regions.region_frames:  # none is in it: then the object as a whole is told to be of another frame
+    if not frame or frame not in regions.region_frames:  # none is in it: the object as a whole is told to be of another
         return set(), []
     names = [
         name for name, own in zip(regions.names, regions.region_frames, strict=True) if own is not None and own != frame

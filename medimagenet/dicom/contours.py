@@ -4,14 +4,18 @@ A voxel belongs to a region when its centre lies inside, by the even-odd rule ov
 that plane: nested contours and key-holes stay holes. Vertices are never rounded. Where planes are slices of the grid:
 
 - ``between="nearest"``: a contour goes to the slice that its plane is nearest to, within half a slice step; of several
-  planes that share a slice the nearest one counts.
+  planes that share a slice the nearest one counts. Planes half-way between two slices all go to the upper one: rounding
+  each by itself would put two planes into one slice and none into the next.
 - ``between="interpolate"``: slices that no contour plane meets, between two planes no farther apart than twice what is
   usual in the region, take the shape half-way: the signed distances to the outlines of both neighbours, weighted by
   how near each is, are at least 0 (shape-based interpolation: Raya and Udupa, IEEE Trans Med Imaging 9:32, 1990). The
   two outermost planes reach half a slice step further, as with "nearest".
 
-Where a region has no contour in a slice of the grid, but all in other parallel planes (sagittal contours on an axial
-image), each plane stands for half a step between the planes to both sides (`other_planes`).
+Where most contours of a region are in other parallel planes than the slices (sagittal ones on an axial image, planes
+tilted by a degree), each plane stands for half a step between the planes to both sides (`other_planes`).
+
+A contour that is in the file twice would cancel itself: it counts once. Contours of a region that cross in one plane
+leave what both hold empty. Both are findings.
 """
 
 from collections.abc import Sequence
@@ -24,14 +28,15 @@ from ..findings import Finding
 from ..geometry import Grid
 from ..kernels.coverage import cover_planes
 from ..kernels.rasterize import fill_regions
+from .coplanar import count_crossings, repeated_contours
 from .interpolation import SAME_PLANE_TOLERANCE, SliceBetween, fill_between, slices_between
-from .other_planes import fill_other_planes
+from .other_planes import count_parallel, fill_other_planes
 from .regions import Channels, FillPolicy, finding_of
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")  # an absent type is taken as the one that nearly all have
 PLANAR_TOLERANCE = 0.1  # of a slice step: how far the vertices of a contour may lie apart along the normal
 PLACE_TOLERANCE = 0.1  # of a slice step: a contour plane farther from its slice is a finding (PET: 0.012 is usual)
-SPARSE_STEP = 1.5  # slice steps between contour planes: from here on slices between them stay empty throughout
+SPARSE_STEP = 1.05  # slice steps between contour planes: from here on some slices between them stay empty throughout
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -54,10 +59,12 @@ class Roi:
     number: int
     """ROI Number (3006,0022), which contours refer to."""
     name: str
-    """ROI Name (3006,0026); "ROI 7" where it is empty, "GTV (ROI 7)" where an earlier region has the same."""
+    """ROI Name (3006,0026); "ROI 7" where it is empty, "GTV (ROI 7)" where an earlier one has the same."""
     contours: tuple[Contour, ...]
     frame_of_reference: str | None = None
     """Referenced Frame of Reference UID (3006,0024)."""
+    label: str = ""
+    """ROI Name as the file has it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,14 +120,15 @@ def fill_rois(rois: Sequence[Roi], grid: Grid, channels: Channels, policy: FillP
     findings : what is unusual about the contours; a region without usable contours leaves its channel empty
     """
     placed = [_place(roi, grid, channel, policy) for roi, channel in zip(rois, channels, strict=True)]
+    counts: Sequence[Whole | None]
     if channels.dtype == np.bool_:
         counts = _fill(placed, channels.view(np.bool_), policy.parallel)
     else:
-        counts = [np.ones(len(part.planes), dtype=np.int64) for part in placed]
+        counts = [None] * len(placed)
         for part, channel in zip(placed, channels.view(np.float32), strict=True):
             if len(part.planes):
                 cover_planes(part.vertices, _starts(part.lengths), part.planes, channel, parallel=policy.parallel)
-    return [finding for part, count in zip(placed, counts, strict=True) for finding in _all_findings(part, count)]
+    return _all_findings(placed, counts, grid)
 
 
 def fill_packed(rois: Sequence[Roi], grid: Grid, *, parallel: bool = False) -> tuple[NDArray[np.uint8], list[Finding]]:
@@ -141,7 +149,7 @@ def fill_packed(rois: Sequence[Roi], grid: Grid, *, parallel: bool = False) -> t
             packed[number // 8] |= scratch.view(np.uint8) << np.uint8(number % 8)
             scratch[:] = False
     counts = _fill(placed, packed, parallel)
-    return packed, [finding for part, n in zip(placed, counts, strict=True) for finding in _all_findings(part, n)]
+    return packed, _all_findings(placed, counts, grid)
 
 
 def _fill(
@@ -167,20 +175,34 @@ def _place(roi: Roi, grid: Grid, channel: NDArray[np.bool_] | NDArray[np.float32
     findings = []
     if not roi.contours:
         findings.append(finding_of("roi_without_contours", roi.name, "has no contours"))
-    polygons = [contour.points for contour in roi.contours if contour.geometric_type in CLOSED]
-    if len(polygons) < len(roi.contours):
+    polygons: Sequence[Floats] = [each.points for each in roi.contours if each.geometric_type in CLOSED]
+    if (count := len(polygons)) < len(roi.contours):
         others = sorted({contour.geometric_type for contour in roi.contours} - set(CLOSED))
-        count = len(roi.contours) - len(polygons)
-        what = f"has {count} contours of type {', '.join(others)}"
-        findings.append(finding_of("contour_not_closed", roi.name, what, count))
+        what = f"has {len(roi.contours) - count} contours of type {', '.join(others)}"
+        findings.append(finding_of("contour_not_closed", roi.name, what, len(roi.contours) - count))
     if not polygons:
         return _nothing(roi, findings)
-    closed = _closed(polygons, grid)
-    if closed.is_polygon.any() and not (closed.is_level & closed.is_polygon).any():
+    polygons, closed = _once_each(polygons, grid)
+    if (again := count - len(polygons)) > 0:
+        findings.append(
+            finding_of("contour_repeated", roi.name, f"has {again} contours twice: each counts once", again)
+        )
+    if not closed.is_level[closed.is_polygon].all():
         usable = [points for points in polygons if len(points) >= 3]
-        findings += fill_other_planes(roi.name, usable, grid, channel, parallel=policy.parallel)
-        return _nothing(roi, findings, len(polygons) - len(usable))
+        if count_parallel(usable, grid) > np.count_nonzero(closed.is_level & closed.is_polygon):
+            findings += fill_other_planes(roi.name, usable, grid, channel, parallel=policy.parallel)
+            return _nothing(roi, findings, len(polygons) - len(usable))
     return _place_level(roi, closed, grid, channel, policy, findings)
+
+
+def _once_each(polygons: Sequence[Floats], grid: Grid) -> tuple[Sequence[Floats], _Closed]:
+    """The contours without those that are there twice."""
+    closed = _closed(polygons, grid)
+    again = repeated_contours(closed.vertices, closed.lengths, closed.low, closed.high)
+    if not again.any():
+        return polygons, closed
+    kept = [points for points, is_again in zip(polygons, again, strict=True) if not is_again]
+    return kept, _closed(kept, grid)
 
 
 def _nothing(roi: Roi, findings: list[Finding], too_few: int = 0) -> _Placed:
@@ -205,7 +227,7 @@ def _place_level(
     findings: list[Finding],
 ) -> _Placed:
     """Contours that are parallel to the slices."""
-    slices = np.rint(closed.heights)
+    slices = np.floor(closed.heights + 0.5 + SAME_PLANE_TOLERANCE)
     level = closed.is_level
     in_image = (slices >= 0) & (slices < grid.shape[0])
     placed = level & in_image
@@ -217,7 +239,8 @@ def _place_level(
         placed, nearest, used = placed & ~filled_between, nearest & ~filled_between, used & ~filled_between
         findings += _interpolate(roi, closed, between, grid, channel, policy.parallel)
     else:
-        findings += _sparse_findings(roi, closed.heights[level & closed.is_polygon], len(between))
+        empty = {part.number for part in between} - set(slices[used].astype(int).tolist())
+        findings += _sparse_findings(roi, closed.heights[level & closed.is_polygon], len(empty))
     edge = np.array(grid.size[:2]) - 0.5  # x, y of the outer edge of the outermost voxels
     outside = (closed.low[used, :2].min(axis=1) < -0.5) | (closed.high[used, :2] > edge).any(axis=1)
     beyond = int(np.count_nonzero(outside)) + int(np.count_nonzero(level & ~in_image))
@@ -253,16 +276,17 @@ def _interpolate(
 
 
 def _sparse_findings(roi: Roi, heights: Floats, empty: int) -> list[Finding]:
-    """Contour planes so far apart that the nearest one leaves slices empty throughout."""
-    steps = np.diff(np.unique(heights))
-    steps = steps[steps > SAME_PLANE_TOLERANCE]
-    if not empty or not len(steps) or np.median(steps) < SPARSE_STEP:
+    """Slices between contour planes that the nearest plane leaves empty: throughout, or where a plane is missing."""
+    if not empty:
         return []
-    what = (
-        f"has contour planes {np.median(steps):.3g} slices apart: {empty} slices between them stay empty "
-        '(between="interpolate" fills them)'
-    )
-    return [finding_of("contours_sparse", roi.name, what, empty, "slices")]
+    steps = np.diff(np.unique(heights))
+    step = float(np.median(steps[steps > SAME_PLANE_TOLERANCE]))
+    stay = f'{empty} slices between them stay empty (between="interpolate" fills them)'
+    if step > SPARSE_STEP:
+        what = f"has contour planes {step:.3g} slices apart: {stay}"
+        return [finding_of("contours_sparse", roi.name, what, empty, "slices")]
+    what = f"has contour planes that are farther apart than others: {stay}"
+    return [finding_of("contour_plane_missing", roi.name, what, empty, "slices")]
 
 
 def _place_findings(
@@ -285,13 +309,20 @@ def _place_findings(
     return [finding_of(code, roi.name, f"has {n} contours {text}", n) for code, n, text in totals if n]
 
 
-def _all_findings(part: _Placed, counts: Whole) -> list[Finding]:
-    """Findings of a region, now that it is known how many voxels each contour holds."""
-    empty = part.too_few + int(np.count_nonzero((counts == 0) & ~part.outside))
-    if not empty:
-        return part.findings
-    what = f"has {empty} contours that hold no voxel centre"
-    return [*part.findings, finding_of("contour_fills_nothing", part.roi.name, what, empty)]
+def _all_findings(placed: Sequence[_Placed], counts: Sequence[Whole | None], grid: Grid) -> list[Finding]:
+    """Findings of regions, now that it is known how many voxels each contour holds (None where it is not)."""
+    findings = []
+    for part, inside in zip(placed, counts, strict=True):
+        findings += part.findings
+        crossings = count_crossings(part.vertices, part.lengths, part.planes, grid.shape[1:], inside)
+        if crossings:
+            what = f"has {crossings} pairs of contours in one plane that cross: what both hold is outside (even-odd)"
+            findings.append(finding_of("contours_cross", part.roi.name, what, crossings, "pairs"))
+        empty = part.too_few + (0 if inside is None else int(np.count_nonzero((inside == 0) & ~part.outside)))
+        if empty:
+            what = f"has {empty} contours that hold no voxel centre"
+            findings.append(finding_of("contour_fills_nothing", part.roi.name, what, empty))
+    return findings
 
 
 def _in_nearest_plane(heights: Floats, slices: Floats) -> NDArray[np.bool_]:

@@ -137,8 +137,21 @@ class Elements:
         return value.isascii() and b"\x1b" not in value
 
     def number(self, row: int | None) -> int | None:
-        """The value as one unsigned whole number of 16 or 32 bits (US, UL)."""
-        return None if row is None else int.from_bytes(self.value(row), "little")
+        """The value as one unsigned whole number of 16 or 32 bits (US, UL).
+
+        Raises
+        ------
+        DicomError
+            It is longer than that.
+        """
+        if row is None:
+            return None
+        tag, _, length, _ = self.rows[row]
+        if length > 4:
+            raise DicomError(
+                f"{self.path.name} has ({tag >> 16:04X},{tag & 0xFFFF:04X}) of {length} bytes, not one number of 2 or 4"
+            )
+        return int.from_bytes(self.value(row), "little")
 
     def decimals(self, row: int) -> NDArray[np.float64]:
         """The value as decimal strings (DS), (n,).

@@ -99,7 +99,7 @@ def read_mask(
     path = Path(file)
     regions = read_regions(path)
     grid = _grid(regions, reference, path)
-    groups, findings = _groups(regions.names, rois, several, absent, path)
+    groups, findings = _groups(regions, rois, several, absent, path)
     findings = [*regions.findings, *findings]
     left_out: set[str] = set()
     if isinstance(reference, Volume):
@@ -145,16 +145,17 @@ def _grid(regions: Regions, reference: Grid | Volume | None, path: Path) -> Grid
 
 
 def _groups(
-    names: Sequence[str],
+    regions: Regions,
     rois: Mapping[str, Sequence[str]] | None,
     several: SeveralInMask,
     absent: Absent,
     path: Path,
 ) -> tuple[dict[str, tuple[str, ...]], list[Finding]]:
     """Per channel the regions that make it up."""
+    names = regions.names
     if rois is None:
         return {name: (name,) for name in names}, []
-    classes = match_rois(names, rois, several="first" if several == "first" else "merge").classes
+    classes = _matched(regions, rois, is_first=several == "first")
     missing = [_missing_finding(label, names) for label, taken in classes.items() if not taken]
     if missing and absent == "fail":
         raise DicomError(f"{path.name}: {'; '.join(finding.message for finding in missing)}")
@@ -165,6 +166,17 @@ def _groups(
         return {**apart, **empty}, missing
     several_taken = [_union_finding(label, taken) for label, taken in groups.items() if len(taken) > 1]
     return groups, [*several_taken, *missing]
+
+
+def _matched(regions: Regions, rois: Mapping[str, Sequence[str]], *, is_first: bool) -> dict[str, tuple[str, ...]]:
+    """Per class the regions whose name, as the file has it or made unique, a pattern matches: all that share one."""
+    named: dict[str, list[str]] = {}
+    for name, label in zip(regions.names, regions.labels, strict=True):
+        for text in filter(None, dict.fromkeys((label, name))):
+            named.setdefault(text, []).append(name)
+    matches = match_rois(tuple(named), rois).classes
+    taken = {label: dict.fromkeys(name for text in found for name in named[text]) for label, found in matches.items()}
+    return {label: tuple(found)[: 1 if is_first else None] for label, found in taken.items()}
 
 
 def _fill(

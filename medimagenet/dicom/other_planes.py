@@ -35,14 +35,11 @@ def fill_other_planes(
     polygons : each (n >= 3, 3), LPS mm
     channel : (Z, Y, X) of the grid, all zero; voxels inside become 1
     """
-    normals = np.array([_area_vector(points) for points in polygons])
-    sizes = np.linalg.norm(normals, axis=1)
-    tolerance = PLANAR_TOLERANCE * min(grid.spacing)
-    if not sizes.max() > 0:
+    axes = _axes_of_largest(polygons)
+    if axes is None:
         return [finding_of("contour_fills_nothing", name, f"has {len(polygons)} contours without area", len(polygons))]
-    axes = _axes(normals[np.argmax(sizes)] / sizes.max())
     placed = [points @ axes.T for points in polygons]
-    level = [points for points in placed if np.ptp(points[:, 2]) <= tolerance]
+    level = _level(placed, grid)
     findings = []
     if len(level) < len(placed):
         count = len(placed) - len(level)
@@ -64,6 +61,25 @@ def fill_other_planes(
         what = "has contours that reach outside the image and are clipped"
         findings.append(finding_of("contour_outside_image", name, what))
     return findings
+
+
+def count_parallel(polygons: Sequence[Floats], grid: Grid) -> int:
+    """How many contours are planar and parallel to the largest of them; parameters as of `fill_other_planes`."""
+    axes = _axes_of_largest(polygons)
+    return 0 if axes is None else len(_level([points @ axes.T for points in polygons], grid))
+
+
+def _level(placed: Sequence[Floats], grid: Grid) -> list[Floats]:
+    """Of contours in coordinates u, v, height those that have one height."""
+    tolerance = PLANAR_TOLERANCE * min(grid.spacing)
+    return [points for points in placed if np.ptp(points[:, 2]) <= tolerance]
+
+
+def _axes_of_largest(polygons: Sequence[Floats]) -> Floats | None:
+    """(3, 3): rows u, v and the normal of the contour of the largest area; None where none has any."""
+    normals = np.array([_area_vector(points) for points in polygons])
+    sizes = np.linalg.norm(normals, axis=1)
+    return _axes(normals[np.argmax(sizes)] / sizes.max()) if sizes.max() > 0 else None
 
 
 def _fill_level(

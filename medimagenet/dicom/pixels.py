@@ -167,7 +167,7 @@ def _decode(decoder: "pydicom.pixels.decoders.base.Decoder", dataset: "pydicom.D
 
 def _named(syntax: str | None) -> str:
     """A transfer syntax by its name and UID."""
-    name = pydicom.uid.UID(syntax).name if syntax else "none"
+    name = pydicom.uid.UID(str(syntax)).name if syntax else "none"  # of several values pydicom makes a list
     return name if name == syntax else f"{name} ({syntax})"
 
 

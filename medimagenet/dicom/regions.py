@@ -1,7 +1,8 @@
 """What every object that holds regions offers, RTSTRUCT or SEG, and how they are to be put on a grid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -38,6 +39,10 @@ class Regions(Protocol):
         """The names of the regions, each once."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Per region its name as the file has it, which several may share; empty where it has none."""
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
         """DICOM keywords of the object."""
 
@@ -70,7 +75,19 @@ class Regions(Protocol):
         """
 
 
-def finding_of(code: str, name: str, what: str, count: int | None = None, of: str = "contours") -> Finding:
-    """A finding about one region: ``region 'GTV' has ...``, with how many `of` what it is about."""
-    numbers = {"roi": name} if count is None else {"roi": name, of: count}
+def unique_name(label: str, apart: str, taken: Container[str]) -> str:
+    """The label, or where a region before has this name: "label (apart)", and were that taken too, "label (apart, 2)".
+
+    Examples
+    --------
+    >>> unique_name("GTV", "ROI 7", {"GTV", "GTV (ROI 7)"})
+    'GTV (ROI 7, 2)'
+    """
+    names = chain((label, f"{label} ({apart})"), (f"{label} ({apart}, {again})" for again in count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def finding_of(code: str, name: str, what: str, number: int | None = None, of: str = "contours") -> Finding:
+    """A finding about one region: ``region 'GTV' has ...``, with the number `of` what it is about."""
+    numbers = {"roi": name} if number is None else {"roi": name, of: number}
     return Finding(code=code, message=f"region {name!r} {what}", numbers=numbers)

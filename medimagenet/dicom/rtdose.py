@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 RTDOSE_STORAGE = "1.2.840.10008.5.1.4.1.1.481.2"
 
 WHOLE = ("PLAN", "MULTI_PLAN", "PLAN_OVERVIEW", "RECORD", "")  # what a sum of doses may be of, absent included
+TRANSVERSE = 0.9999  # cosine between normal and z from which on planes may be placed by z: within 0.8 degrees
 IMPLAUSIBLE_GY = 500.0  # above what brachytherapy puts beside its sources
 
 
@@ -61,7 +62,7 @@ def read_dose(file: Path, reference: Grid | Volume | None = None, *, parallel: b
     stored = decode_frames(dataset, path.name)
     stored = stored if stored.ndim == 3 else stored[None]
     stack = _stack(dataset, len(stored), path.name)
-    array = (stored[list(stack.order)] * _scaling(dataset, path.name)).astype(np.float32)
+    array = _doses(stored[list(stack.order)], dataset, path.name)
     metadata = keyword_values(read_elements(path, header_only=True), METADATA)
     for keyword in ("DoseUnits", "DoseType", "DoseSummationType"):
         metadata[keyword] = str(dataset.get(keyword, ""))
@@ -72,6 +73,15 @@ def read_dose(file: Path, reference: Grid | Volume | None = None, *, parallel: b
     unit = "Gy" if metadata["DoseUnits"] == "GY" else None
     dose = Volume(array, stack.grid, unit, MappingProxyType(metadata), tuple(findings))
     return dose if reference is None else _onto(dose, reference, parallel)
+
+
+def _doses(stored: NDArray[Any], dataset: "pydicom.Dataset", name: str) -> NDArray[np.float32]:
+    """Stored values x scaling."""
+    scaling = _scaling(dataset, name)
+    greatest = float(np.abs(stored.astype(np.float64)).max(initial=0)) * scaling
+    if greatest > float(np.finfo(np.float32).max):
+        raise DicomError(f"{name} has DoseGridScaling (3004,000E) {scaling:g}, by which doses are up to {greatest:g}")
+    return (stored * scaling).astype(np.float32)
 
 
 def _scaling(dataset: "pydicom.Dataset", name: str) -> float:
@@ -107,6 +117,10 @@ def _dose_findings(
         message = f"NumberOfFrames (0028,0008) is {stated}, but its pixel data hold {frames} frames"
         yield Finding(code="dose_frames_unmatched", message=message, numbers={"frames": frames, "stated": stated})
     offsets = dataset.get("GridFrameOffsetVector")
+    normal_z = np.cross(*np.array(dataset.ImageOrientationPatient, dtype=np.float64).reshape(2, 3))[2]
+    if frames > 1 and float(offsets[0]) != 0 and normal_z < 0:
+        message = "GridFrameOffsetVector (3004,000C) has coordinates z though its planes point to the feet: taken as z"
+        yield Finding(code="dose_offsets_unusual", message=message)
     if frames == 1 and offsets is not None and np.size(offsets) != 1:
         message = f"it has 1 frame but {np.size(offsets)} offsets in GridFrameOffsetVector (3004,000C)"
         about = {"frames": frames, "offsets": int(np.size(offsets))}
@@ -139,9 +153,10 @@ def _stack(dataset: "pydicom.Dataset", n_frames: int, name: str) -> Stack:
         raise DicomError(f"{name} does not say where its planes are: {error}") from error
     if base.position is None or base.orientation is None:
         return stack_slices([base])
-    offsets = _offsets(dataset, n_frames, base.position[2], name)
     cosines = np.array(base.orientation).reshape(2, 3)
-    positions = np.array(base.position) + np.outer(offsets, np.cross(cosines[0], cosines[1]))
+    normal = np.cross(cosines[0], cosines[1])
+    offsets = _offsets(dataset, n_frames, base.position[2], float(normal[2]), name)
+    positions = np.array(base.position) + np.outer(offsets, normal)
     return stack_slices([_moved(base, position) for position in positions.tolist()])
 
 
@@ -157,8 +172,14 @@ def _moved(plane: SlicePlane, position: list[float]) -> SlicePlane:
     )
 
 
-def _offsets(dataset: "pydicom.Dataset", n_frames: int, first_z: float, name: str) -> NDArray[np.float64]:
-    """Offset of each plane from the first along the normal, mm; the file may give them as absolute z instead."""
+def _offsets(
+    dataset: "pydicom.Dataset", n_frames: int, first_z: float, normal_z: float, name: str
+) -> NDArray[np.float64]:
+    """Offset of each plane from the first along the normal, mm.
+
+    The file gives them so, beginning with 0, or as z of the patient, beginning with that of the first plane, which is
+    for transverse planes alone (C.8.8.3.2). Of these some have a normal that points to the feet: z rises against it.
+    """
     vector: Any = dataset.get("GridFrameOffsetVector")
     if n_frames == 1:
         return np.zeros(1)
@@ -176,4 +197,11 @@ def _offsets(dataset: "pydicom.Dataset", n_frames: int, first_z: float, name: st
             f"{name}: GridFrameOffsetVector (3004,000C) begins with {offsets[0]:g}, which is neither 0 nor the z of "
             f"ImagePositionPatient (0020,0032), {first_z:g} mm"
         )
-    return offsets - offsets[0]
+    if offsets[0] == 0:
+        return offsets
+    if abs(normal_z) < TRANSVERSE:
+        raise GeometryError(
+            f"{name}: GridFrameOffsetVector (3004,000C) begins with {offsets[0]:g}, as coordinates z do, but its "
+            "planes are not transverse: they cannot be placed by z"
+        )
+    return (offsets - offsets[0]) * np.sign(normal_z)

@@ -16,7 +16,7 @@ from ..geometry import Grid
 from .contours import Contour, Roi, fill_packed, fill_rois
 from .elements import Elements, read_elements
 from .header import METADATA, keyword_values
-from .regions import Channels, FillPolicy
+from .regions import Channels, FillPolicy, unique_name
 
 RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 
@@ -45,6 +45,11 @@ class StructureSet:
     def names(self) -> tuple[str, ...]:
         """The names of the regions, each once."""
         return tuple(roi.name for roi in self.rois)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Per region its ROI Name as the file has it."""
+        return tuple(roi.label for roi in self.rois)
 
     @property
     def region_frames(self) -> tuple[str | None, ...]:
@@ -131,18 +136,19 @@ def _named_rois(
     for item in elements.items(sequence):
         fields = elements.fields(item)
         number = _integer(elements, fields.get(_ROI_NUMBER))
-        name = elements.name(fields.get(_ROI_NAME))
-        if name is None:
-            name = f"ROI {number}"
-            findings.append(
-                Finding(code="roi_name_missing", message=f"region {number} has no name: it is called {name!r}")
-            )
-        if name in rois:
-            repeated, name = name, f"{name} (ROI {number})"
-            message = f"the name {repeated!r} is repeated: region {number} is called {name!r}"
+        label = elements.name(fields.get(_ROI_NAME))
+        given = f"ROI {number}" if label is None else label
+        name = unique_name(given, f"ROI {number}", rois)
+        if label is None:
+            message = f"region {number} has no name: it is called {name!r}"
+            findings.append(Finding(code="roi_name_missing", message=message))
+        elif name != given:
+            message = f"the name {given!r} is repeated: region {number} is called {name!r}"
             findings.append(Finding(code="roi_name_repeated", message=message))
         frame = elements.text(fields.get(_ROI_FRAME))
-        rois[name] = Roi(number, name, tuple(contours.get(number, ())), frame)
+        rois[name] = Roi(number, name, tuple(contours.get(number, ())), frame, label or "")
+    if not rois:
+        findings.append(Finding(code="no_regions", message="it names no regions: StructureSetROISequence is empty"))
     return tuple(rois.values()), tuple(findings)
 
 

@@ -36,6 +36,7 @@ from .seg_header import (
     repeated_findings,
 )
 from .seg_pixels import SegmentPixels, read_pixels, set_bits
+from .seg_values import value_findings
 
 SEGMENTATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -48,7 +49,7 @@ MOST_MISSING = 20  # times as many planes as frames
 
 _SOP_CLASS, _SERIES_UID, _FRAME_OF_REFERENCE = 0x00080016, 0x0020000E, 0x00200052
 _FRAME_COUNT, _ROWS, _COLUMNS, _BITS = 0x00280008, 0x00280010, 0x00280011, 0x00280100
-_KIND, _GREATEST = 0x00620001, 0x0062000E
+_KIND, _GREATEST, _PADDING = 0x00620001, 0x0062000E, 0x00280120
 _REQUIRED = {
     _BITS: "BitsAllocated",
     _COLUMNS: "Columns",
@@ -110,6 +111,11 @@ class Segmentation:
         return (own,) if own else ()
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """Per segment its SegmentLabel as the file has it."""
+        return tuple(item["label"] for item in self.metadata["segments"])
+
+    @property
     def region_frames(self) -> tuple[str | None, ...]:
         """Of every segment the object's."""
         return (self.metadata.get("FrameOfReferenceUID"),) * len(self.names)
@@ -138,9 +144,11 @@ class Segmentation:
         """
         first, steps, shift = _on_grid(self.places, self.pixels.shape, grid)
         farthest = float(shift.max(initial=0.0))
-        if farthest <= ALIGNMENT_TOLERANCE:
+        sparse = _slices_apart(first, steps) if farthest <= ALIGNMENT_TOLERANCE else 0
+        if farthest <= ALIGNMENT_TOLERANCE and not (sparse and policy.off_grid == "nearest"):
             outside = self._copy(numbers, channels, first, steps)
-            return [_outside_finding(self.names[n], count) for n, count in zip(numbers, outside, strict=True) if count]
+            found = [(self.names[n], count) for n, count in zip(numbers, outside, strict=True) if count]
+            return [*_sparse_findings(sparse), *(_outside_finding(name, count) for name, count in found)]
         if policy.off_grid == "fail":
             raise GeometryError(
                 f"a frame of the segmentation is {farthest:.3g} voxels off the grid of the image (tolerance "
@@ -222,7 +230,9 @@ def read_segments(path: Path) -> Segmentation:
     findings = [
         *frame_findings(described, len(pixels), shown, numbers),
         *repeated_findings(places, shown, {number: name for name, number in names.items()}, greatest),
-        *_fraction_findings(pixels, greatest),
+        *value_findings(
+            pixels, numbers, is_map=is_map, greatest=greatest, padding=elements.number(fields.get(_PADDING))
+        ),
     ]
     metadata = {**keyword_values(elements, METADATA), "segments": [item for item in segments if item["name"] in names]}
     series = [
@@ -256,16 +266,23 @@ def _greatest(elements: Elements, fields: Mapping[int, int]) -> float | None:
     return float(elements.number(fields.get(_GREATEST)) or 255)
 
 
-def _fraction_findings(pixels: SegmentPixels, greatest: float | None) -> list[Finding]:
-    """What a fractional segmentation loses in a mask, or that it is not fractional."""
-    if greatest is None:
+def _slices_apart(first: NDArray[np.int64], steps: NDArray[np.int64]) -> int:
+    """How many slices of the image the planes of the frames lie apart, where each leaves some out; else 0."""
+    across = np.abs(steps).sum(axis=2) == 0
+    if len(first) < 3 or (across != across[0]).any():
+        return 0
+    gaps = np.diff(np.unique(first[:, across[0]]))
+    return int(gaps.min()) if len(gaps) > 1 and gaps.min() > 1 else 0
+
+
+def _sparse_findings(step: int) -> list[Finding]:
+    if not step:
         return []
-    between = sum(int(np.count_nonzero((frame > 0) & (frame < greatest))) for frame in pixels)
-    if not between:
-        message = f"its type is FRACTIONAL, but it has no values other than 0 and {greatest:g}"
-        return [Finding(code="segment_values_binary", message=message)]
-    message = f"{between} voxels are fractional: those of at least half of {greatest:g} are taken"
-    return [Finding(code="segment_thresholded", message=message, numbers={"voxels": between})]
+    message = (
+        f"its frames lie {step} slices of the image apart, or more: those between stay empty "
+        '(off_grid="nearest" fills them)'
+    )
+    return [Finding(code="segment_planes_sparse", message=message, numbers={"slices": step})]
 
 
 def _outside_finding(name: str, count: int) -> Finding:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..errors import DicomError
 from ..findings import Finding
 from .elements import Elements
+from .regions import unique_name
 
 PER_FRAME, SHARED = 0x52009230, 0x52009229
 SEGMENTS, CATEGORY, TYPE, TYPE_MODIFIER = 0x00620002, 0x00620003, 0x0062000F, 0x00620011
@@ -101,7 +102,7 @@ def read_segment_list(elements: Elements, sequence: int | None) -> tuple[dict[st
                 "which of them a frame shows"
             )
         label = elements.name(fields.get(_SEGMENT_LABEL)) or f"segment {number}"
-        name = label if label not in names else f"{label} (segment {number})"
+        name = unique_name(label, f"segment {number}", names)
         names[name] = number
         described.append({"name": name, "number": number, "label": label, **read_codes(elements, item)})
     return names, described

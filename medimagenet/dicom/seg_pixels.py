@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,10 +125,11 @@ def _check_once(path: Path, row: list[int]) -> None:
 def _map_bits(path: Path, row: list[int], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """The bytes of the pixels, mapped: only those that are looked at are read."""
     _, offset, length, _ = row
-    needed = -(-int(np.prod(shape)) // 8)
+    pixels = prod(shape)  # of numbers in a file that may be anything: NumPy's would run over
+    needed = -(-pixels // 8)
     there = min(length, path.stat().st_size - offset)
     if there < needed:
-        raise DicomError(f"{path.name} is cut short: {8 * max(there, 0)} of {int(np.prod(shape))} pixels are there")
+        raise DicomError(f"{path.name} is cut short: {8 * max(there, 0)} of {pixels} pixels are there")
     if not needed:
         return np.empty(0, dtype=np.uint8)
     return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=(needed,))

@@ -62,3 +62,13 @@ def test_a_region_of_another_frame_of_reference_is_left_empty(write_rtstruct):
     mask = read_mask(write_rtstruct({(1, "here"): box, (2, "there"): box}, change=change), image_of("1.1", "9.1"))
     assert mask.array.sum(axis=(1, 2, 3)).tolist() == [16, 0]
     assert [(f.code, f.numbers) for f in mask.findings] == [("roi_in_other_frame", {"roi": "there"})]
+
+
+def test_an_image_without_frame_of_reference_excludes_no_region(write_rtstruct):
+    def change(dataset):
+        dataset.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "9.1"
+
+    box = [square(0, 3, 0, 3, 0)]
+    mask = read_mask(write_rtstruct({(1, "told"): box, (2, "untold"): box}, change=change), image_of("1.1", None))
+    assert mask.array.sum(axis=(1, 2, 3)).tolist() == [16, 16]
+    assert mask.findings == ()

@@ -131,3 +131,13 @@ def test_what_is_no_dicom_is_named(tmp_path):
     packed.write_bytes(gzip.compress(bytes(500)))
     with pytest.raises(DicomError, match=r"x\.gz"):
         read_dataset(packed)
+
+
+def test_a_number_of_more_than_four_bytes_is_named(tmp_path):
+    path = tmp_path / "x.dcm"
+    path.write_bytes(WITH_SEQUENCE[:-2] + b"\x03\0\0\0\0\0")
+    path.write_bytes(path.read_bytes().replace(b"\x28\0\x10\0US\2\0", b"\x28\0\x10\0US\6\0"))
+    elements = read_elements(path)
+    with pytest.raises(DicomError, match=r"x\.dcm has \(0028,0010\) of 6 bytes, not one number"):
+        elements.number(elements.fields()[0x00280010])
+    assert elements.number(None) is None

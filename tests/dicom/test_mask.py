@@ -54,6 +54,21 @@ def test_the_first_of_several(structures):
     assert mask.findings == ()
 
 
+def test_regions_that_share_a_name_are_all_taken(write_rtstruct):
+    path = write_rtstruct(
+        {(1, "GTV"): [square(0, 3, 0, 3, 0)], (2, "GTV"): [square(5, 6, 5, 6, 1)], (3, ""): [square(0, 0, 0, 0, 2)]}
+    )
+    mask = read_mask(path, GRID, {"tumour": ["gtv"]})
+    assert mask.array.sum() == 16 + 4
+    assert [(f.code, f.numbers) for f in mask.findings if f.code == "roi_matches_several"] == [
+        ("roi_matches_several", {"class": "tumour", "rois": ["GTV", "GTV (ROI 2)"]})
+    ]
+    assert read_mask(path, GRID, {"tumour": ["gtv"]}, several="first").array.sum() == 16
+    assert read_mask(path, GRID, {"tumour": [r"gtv \(roi 2\)"]}).array.sum() == 4
+    assert read_mask(path, GRID, {"t": ["gtv"]}, several="separate").names == ("t: GTV", "t: GTV (ROI 2)")
+    assert read_mask(path, GRID, {"unnamed": ["roi 3"]}).array.sum() == 1
+
+
 def test_an_image_holds_no_regions(write_series):
     (path,) = write_series(np.zeros((1, 2, 2), dtype=np.int16)).iterdir()
     with pytest.raises(DicomError, match=r"holds no regions: its SOPClassUID \(0008,0016\) 1\.2\.840\.10008"):

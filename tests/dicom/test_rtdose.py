@@ -22,6 +22,51 @@ def test_dose_is_stored_times_scaling_at_its_planes(write_dose, offsets):
     assert dose.grid.origin == (1.0, 2.0, 30.0)
 
 
+ORIENTATIONS = {
+    "HFS": [1, 0, 0, 0, 1, 0],
+    "HFP": [-1, 0, 0, 0, -1, 0],
+    "FFS": [-1, 0, 0, 0, 1, 0],
+    "FFP": [1, 0, 0, 0, -1, 0],
+    "HFDR": [0, -1, 0, 1, 0, 0],
+}
+
+
+@pytest.mark.parametrize("position", ORIENTATIONS)
+@pytest.mark.parametrize("offsets", [[0, 2, 4, 6], [0, -2, -4, -6], [30, 32, 34, 36], [30, 28, 26, 24]])
+def test_planes_of_a_patient_who_lies_otherwise(write_dose, position, offsets):
+    """Relative offsets run along the normal, absolute ones are z (C.8.8.3.2)."""
+    orientation = ORIENTATIONS[position]
+    path = write_dose(STORED, offsets, 1.0, change=lambda ds: setattr(ds, "ImageOrientationPatient", orientation))
+    dose = read_dose(path)
+    row, column = np.array(orientation[:3], dtype=float), np.array(orientation[3:], dtype=float)
+    normal_z = float(np.cross(row, column)[2])
+    for frame, offset in enumerate(offsets):
+        z = offset if offsets[0] else 30 + offset * normal_z
+        for y, x in np.ndindex(2, 3):
+            index = dose.grid.to_index(np.array([1.0, 2.0, z]) + 3 * x * row + 2 * y * column)
+            i, j, k = np.rint(index).astype(int)
+            np.testing.assert_allclose(index, (i, j, k), atol=1e-9)
+            assert dose.array[k, j, i] == STORED[frame, y, x]
+    is_unusual = offsets[0] != 0 and normal_z < 0
+    assert [finding.code for finding in dose.findings] == ["dose_offsets_unusual"] * is_unusual
+
+
+def test_planes_that_are_not_transverse_have_no_z(write_dose):
+    def sagittal(dataset):
+        dataset.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+
+    assert read_dose(write_dose(STORED, [0, 2, 4, 6], 1.0, change=sagittal)).grid.orientation == "PIR"
+    with pytest.raises(GeometryError, match="its planes are not transverse: they cannot be placed by z"):
+        read_dose(write_dose(STORED, [30, 32, 34, 36], 1.0, change=sagittal))
+
+
+def test_a_transfer_syntax_of_two_values_is_named(write_dose):
+    path = write_dose(STORED, [0, 1, 2, 3], 1.0)
+    path.write_bytes(path.read_bytes().replace(b"1.2.840.10008.1.2.1", b"1.2\\840.10008.1.2.1", 1))
+    with pytest.raises(DicomError):
+        read_dose(path)
+
+
 def test_planes_that_run_downwards_are_turned_over(write_dose):
     dose = read_dose(write_dose(STORED, [0, -2, -4, -6], 1.0))
     np.testing.assert_array_equal(dose.array, STORED[::-1])
@@ -39,6 +84,7 @@ def without_scaling(dataset):
         ([5, 6, 7, 8], None, GeometryError, "begins with 5, which is neither 0 nor the z"),
         ([0, 1, 2, 9], None, GeometryError, "forms no volume"),
         ([0, 1, 2, 3], lambda dataset: setattr(dataset, "DoseGridScaling", 0), DicomError, "must be above 0"),
+        ([0, 1, 2, 3], lambda dataset: setattr(dataset, "DoseGridScaling", "1e308"), DicomError, "up to inf"),
         ([0, 1, 2, 3], without_scaling, DicomError, r"no DoseGridScaling \(3004,000E\)"),
     ],
 )

@@ -55,7 +55,7 @@ def test_nested_contours_are_holes_and_islands(write_rtstruct):
     assert fill(path)[0]["a"].sum() == 144 - 64 + 16
 
 
-@pytest.mark.parametrize("offset", [-0.499, -0.012, 0.012, 0.499])
+@pytest.mark.parametrize("offset", [-0.48, -0.012, 0.012, 0.48])
 def test_a_contour_goes_to_its_nearest_slice(write_rtstruct, offset):
     masks, codes = fill(write_rtstruct({(1, "a"): [box(1, 2, 1, 2, 3 + offset)]}))
     assert masks["a"].sum(axis=(1, 2)).tolist() == [0, 0, 0, 4, 0]
@@ -134,6 +134,24 @@ def test_names_are_made_unique_and_read_in_their_character_set(write_rtstruct):
     structures = read_structures(path)
     assert structures.names == ("Lèvre", "ROI 2", "Lèvre (ROI 3)")
     assert [finding.code for finding in structures.findings] == ["roi_name_missing", "roi_name_repeated"]
+
+
+def test_no_region_is_lost_to_a_name_that_was_made_unique(write_rtstruct):
+    regions = {(1, "A (ROI 3)"): [box(0, 1, 0, 1, 0)], (2, "A"): [box(0, 2, 0, 1, 0)], (3, "A"): [box(0, 3, 0, 1, 0)]}
+
+    def change(dataset):
+        for item in dataset.StructureSetROISequence[1:]:
+            item.ROINumber = 3
+
+    structures = read_structures(write_rtstruct(regions))
+    assert structures.names == ("A (ROI 3)", "A", "A (ROI 3, 2)")
+    assert structures.labels == ("A (ROI 3)", "A", "A")
+    assert [int(mask.sum()) for mask in fill(write_rtstruct(regions))[0].values()] == [4, 6, 8]
+    assert read_structures(write_rtstruct(regions, change=change)).names == ("A (ROI 3)", "A", "A (ROI 3, 2)")
+
+
+def test_a_file_that_names_no_regions_says_so(write_rtstruct):
+    assert [finding.code for finding in read_structures(write_rtstruct({})).findings] == ["no_regions"]
 
 
 def test_references_are_listed(write_rtstruct):

@@ -300,6 +300,61 @@ def test_overlapping_frames_of_other_segments_are_no_repetition(tmp_path, masks)
     assert read_mask(write_seg(tmp_path / "s.dcm", masks.astype(np.uint8)), WRITTEN).findings == ()
 
 
+def test_no_segment_is_lost_to_a_name_that_was_made_unique(tmp_path, masks):
+    def change(dataset):
+        for item, label in zip(dataset.SegmentSequence, ("A (segment 3)", "A", "A"), strict=True):
+            item.SegmentLabel = label
+
+    path = write_seg(tmp_path / "s.dcm", masks.astype(np.uint8), change=change)
+    mask = read_mask(path, WRITTEN)
+    assert mask.names == ("A (segment 3)", "A", "A (segment 3, 2)")
+    np.testing.assert_array_equal(mask.array, masks)
+    assert read_mask(path, WRITTEN, {"a": ["A"]}).array.sum() == (masks[1] | masks[2]).sum()
+
+
+def test_segments_of_a_label_map_that_are_not_described_are_told(tmp_path, masks):
+    masks = masks & ~np.r_[np.zeros_like(masks[:1]), np.logical_or.accumulate(masks, axis=0)[:-1]]
+
+    def change(dataset):
+        del dataset.SegmentSequence[2]  # the first is the background
+
+    path = write_seg(tmp_path / "s.dcm", masks.astype(np.uint8), kind="LABELMAP", change=change)
+    mask = read_mask(path, WRITTEN)
+    np.testing.assert_array_equal(mask.array, masks[[0, 2]])
+    (finding,) = mask.findings
+    assert (finding.code, finding.numbers) == ("segment_frame_unknown", {"voxels": int(masks[1].sum()), "segments": 1})
+
+
+def test_planes_farther_apart_than_slices_are_told_and_filled_where_asked_for(tmp_path):
+    masks = np.random.default_rng(3).random((1, *WRITTEN.shape)) < 0.3
+    path = write_seg(tmp_path / "s.dcm", masks.astype(np.uint8), omit_empty_frames=False)
+    fine = Grid((14, 11, 12), (0.8, 1.1, 1.25), WRITTEN.origin)
+    mask = read_mask(path, fine)
+    assert [(f.code, f.numbers) for f in mask.findings] == [("segment_planes_sparse", {"slices": 2})]
+    np.testing.assert_array_equal(mask.array[:, ::2], masks)
+    assert not mask.array[:, 1::2].any()
+    filled = read_mask(path, fine, off_grid="nearest")
+    assert [finding.code for finding in filled.findings] == ["segment_resampled"]
+    image, like = Volume(masks[0].astype(np.uint8), WRITTEN).to_sitk(), Volume(filled.array[0] * 1, fine).to_sitk()
+    for_sitk = SimpleITK.Resample(image, like, SimpleITK.Transform(), SimpleITK.sitkNearestNeighbor)
+    expected = SimpleITK.GetArrayFromImage(for_sitk) > 0
+    np.testing.assert_array_equal(filled.array[0, ::2], expected[::2])  # half-way between planes either is the nearest
+    for z in range(1, 11, 2):
+        np.testing.assert_array_equal(
+            filled.array[0, z] | masks[0, z // 2] | masks[0, z // 2 + 1], masks[0, z // 2] | masks[0, z // 2 + 1]
+        )
+        assert filled.array[0, z].any()
+
+
+def test_a_number_of_a_thousand_bytes_is_refused(tmp_path, masks):
+    path = write_seg(tmp_path / "s.dcm", masks.astype(np.uint8))
+    raw = path.read_bytes()
+    at = raw.index(b"\x62\x00\x04\x00US\x02\x00")
+    path.write_bytes(raw[: at + 7] + b"\x20" + raw[at + 8 :])
+    with pytest.raises(DicomError):
+        read_segments(path)
+
+
 def test_two_segments_of_one_number_are_refused(tmp_path, masks):
     def change(dataset):
         dataset.SegmentSequence[1].SegmentNumber = 1
