@@ -12,6 +12,7 @@ A wrong argument is ``ValueError``; a world that is not as expected is one of th
     │   ├── GeometryError      its slices do not form the volume that was asked for
     │   └── NiftiError         a NIfTI file cannot be decoded, or does not fit its image
     ├── RecipeError            a recipe is wrong: unknown key, wrong value, a class that matches nothing
+    │   └── GridTooLargeError  it asks of a sample for more voxels than are made
     ├── StoreError             a store cannot be read or written
     │   ├── StoreExistsError   the output path is taken
     │   ├── StoreFormatError   the store is of a format that this version does not know
@@ -75,6 +76,10 @@ class NiftiError(DicomError):
 
 class RecipeError(MedImageNetError):
     """A recipe is wrong: an unknown key, a wrong value, a class that matches nothing."""
+
+
+class GridTooLargeError(RecipeError):
+    """A recipe asks of a sample for more voxels than are made. The sample is left out: another may fit."""
 
 
 class StoreError(MedImageNetError):

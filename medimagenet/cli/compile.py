@@ -20,7 +20,7 @@ from .output import (
     JsonFlag,
     fail_on,
     plural,
-    progress_bar,
+    progress_with_steps,
     write_json,
     write_line,
     write_table,
@@ -68,7 +68,7 @@ def command(
         _show_plan(plan, as_json)
         found = [finding for task in plan.tasks for finding in task.findings]
     else:
-        with progress_bar("compiling") as progress:
+        with progress_with_steps("compiling") as (progress, step_progress):
             report = compile_store(
                 index,
                 recipe,
@@ -77,6 +77,7 @@ def command(
                 keep_patient_ids=keep_patient_ids,
                 accept_licenses=accept_license or (),
                 progress=progress,
+                step_progress=step_progress,
                 form=None if form is None else form.value,
                 max_file_bytes=max_file_bytes,
             )

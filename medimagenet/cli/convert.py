@@ -19,7 +19,7 @@ from .output import (
     fail_on,
     human_bytes,
     plural,
-    progress_bar,
+    progress_with_steps,
     write_json,
     write_line,
     write_table,
@@ -68,7 +68,7 @@ def command(
         _show_plan(plan, as_json)
         found = [finding for item in plan.items for finding in item.findings]
     else:
-        with wrong_usage(), progress_bar("converting") as progress:
+        with wrong_usage(), progress_with_steps("converting") as (progress, step_progress):
             report = convert_dataset(
                 source,
                 out,
@@ -79,6 +79,7 @@ def command(
                 keep_patient_ids=keep_patient_ids,
                 accept_licenses=accept_license or (),
                 progress=progress,
+                step_progress=step_progress,
             )
         _show_report(report, as_json)
         found = list(report.findings())

@@ -13,6 +13,7 @@ import errno
 import json
 import math
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from enum import IntEnum, StrEnum
@@ -21,11 +22,13 @@ from typing import Annotated, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     MofNCompleteColumn,
     ProgressColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -39,6 +42,9 @@ from ..errors import MedImageNetError
 
 Progress = Callable[[int, int], None]
 """Called by the library with how much is done, and of how much."""
+
+StepProgress = Callable[[str, str, int, int], None]
+"""Called with a sample, what is done to it, how much of that is done, and of how much."""
 
 PIPE_WIDTH = 4096  # columns of a table that goes to a file or a pipe: wide enough that no line is folded
 
@@ -150,6 +156,25 @@ def progress_bar(label: str) -> Iterator[Progress]:
     """
     with _bars() as bars:
         yield _new_bar(bars, label)
+
+
+@contextlib.contextmanager
+def progress_with_steps(label: str) -> Iterator[tuple[Progress, StepProgress]]:
+    """As `progress_bar`, and a second callback: a bar below it for each step that takes long, while it lasts."""
+    with _bars() as bars:
+        below: dict[tuple[str, str], TaskID] = {}
+        lock = threading.Lock()
+
+        def tell(sample: str, step: str, done: int, total: int) -> None:
+            with lock:
+                key = (sample, step)
+                if key not in below:
+                    below[key] = bars.add_task(escape(f"  {step}, {sample}"), total=total)
+                bars.update(below[key], completed=done, total=total)
+                if done >= total:
+                    bars.remove_task(below.pop(key))
+
+        yield _new_bar(bars, label), tell
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from .convert_sample import PARTIAL, Settings, convert_sample, is_whole
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
 from .report import CompileReport, Outcome, State
 from .run import Progress
-from .workers import Workers
+from .workers import Tell, Workers
 
 CONVERSION = "conversion.json"
 """Says what the folder holds; a conversion with other settings does not write into it."""
@@ -63,6 +63,7 @@ def convert_dataset(
     accept_licenses: Sequence[str] = (),
     executor: Executor | None = None,
     progress: Progress | None = None,
+    step_progress: Tell | None = None,
 ) -> ConvertReport:
     """Write the samples of a folder, an index or a store as files.
 
@@ -83,6 +84,7 @@ def convert_dataset(
     accept_licenses : agreements that the user has signed and says yes to, by address or name, where data are bound
         by one
     progress : called with (samples done, samples in all)
+    step_progress : as `compile_store` takes it
 
     Raises
     ------
@@ -101,7 +103,7 @@ def convert_dataset(
     settings = _settings(Path(out), to, recipe, opened, level)
     plan = make_convert_plan(opened, to, recipe, pseudonyms, frozen=_splits_there(settings))
     _claim(settings)
-    outcomes, documents = _convert(plan, settings, jobs, executor, progress)
+    outcomes, documents = _convert(plan, settings, Workers(jobs, executor, tell=step_progress), progress)
     report = ConvertReport(
         path=settings.out,
         outcomes=tuple(outcomes[name] for name in sorted(outcomes)),
@@ -223,7 +225,7 @@ def _documents_there(settings: Settings) -> Iterator[tuple[Path, Mapping[str, An
 
 
 def _convert(
-    plan: ConvertPlan, settings: Settings, jobs: int | None, executor: Executor | None, progress: Progress | None
+    plan: ConvertPlan, settings: Settings, workers: Workers, progress: Progress | None
 ) -> tuple[dict[str, Outcome], dict[str, Mapping[str, Any]]]:
     """Outcomes and documents by sample."""
     outcomes: dict[str, Outcome] = {}
@@ -241,8 +243,8 @@ def _convert(
             todo.append(item)
     for sample_id in _remove_others(settings, {item.sample_id for item in plan.items}, set(outcomes) - set(documents)):
         outcomes.setdefault(sample_id, Outcome(sample_id=sample_id, state="removed"))
-    workers = Workers(jobs, executor, sum(item.input_bytes for item in todo))
-    for done, result in enumerate(workers.run(convert_sample, todo, settings), start=1):
+    sized = replace(workers, input_bytes=sum(item.input_bytes for item in todo))
+    for done, result in enumerate(sized.run(convert_sample, todo, settings), start=1):
         state: State = "skipped" if result.row is None else "written"
         outcomes[result.sample_id] = Outcome(sample_id=result.sample_id, state=state, findings=result.findings)
         if result.row is not None:

@@ -18,6 +18,7 @@ from ..geometry import Grid
 from ..index import Index
 from ..nifti import read_nifti_mask
 from ..preprocess import Recipe, preprocess
+from ..preprocess.pipeline import StepProgress
 from ..store import ArrayReader, open_store
 from ..volume import Volume
 from .convert_plan import Item
@@ -49,12 +50,13 @@ class Content:
         return next(iter(self.images.values())).grid
 
 
-def read_content(item: Item, recipe: Recipe | None, *, as_map: bool) -> Content:
+def read_content(item: Item, recipe: Recipe | None, *, as_map: bool, progress: StepProgress | None = None) -> Content:
     """Decode an item, and preprocess it where there is a recipe.
 
     Parameters
     ----------
     as_map : one label map in place of a mask per class; the later class wins where they overlap
+    progress : of the recipe's steps that take long, as `preprocess` takes it
 
     Raises
     ------
@@ -64,15 +66,15 @@ def read_content(item: Item, recipe: Recipe | None, *, as_map: bool) -> Content:
     if item.store is not None:
         content = _of_store(item, as_map=as_map)
     elif recipe is not None:
-        content = _of_recipe(item, recipe, as_map=as_map)
+        content = _of_recipe(item, recipe, progress, as_map=as_map)
     else:
         content = _as_it_is(item)
     content.findings[:0] = item.findings
     return content
 
 
-def _of_recipe(item: Item, recipe: Recipe, *, as_map: bool) -> Content:
-    case = preprocess(read_by_recipe(_sample(item), recipe), recipe)
+def _of_recipe(item: Item, recipe: Recipe, progress: StepProgress | None, *, as_map: bool) -> Content:
+    case = preprocess(read_by_recipe(_sample(item), recipe), recipe, progress=progress)
     mask = case.mask
     content = Content(
         images=dict(case.images),

@@ -5,24 +5,25 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DicomError, ExportError
+from ..errors import DicomError, ExportError, GridTooLargeError
 from ..export.hdf5 import write_hdf5
 from ..export.nifti import COMPRESSION_LEVEL, write_nifti
 from ..export.nnunet import image_path, label_path, write_json
-from ..findings import Finding
 from ..geometry import Grid
 from ..preprocess import Recipe
 from ..store import open_store
 from .convert_content import Content, SafeNames, read_content, safe_name
 from .convert_plan import Item, To
 from .convert_record import document, image_record, mask_record
-from .sample import Result, unique_findings
+from .sample import Result, not_made, unique_findings, why_not
+from .workers import Tell
 
 PARTIAL = ".partial"
 """Where samples are written before their files are moved to their places."""
@@ -56,8 +57,12 @@ def record_path(item: Item, to: To) -> str:
     return places[to]
 
 
-def convert_sample(item: Item, settings: Settings) -> Result:
+def convert_sample(item: Item, settings: Settings, tell: Tell | None = None) -> Result:
     """Write the files of one sample, then the document that says that they are whole.
+
+    Parameters
+    ----------
+    tell : called with the sample's name and what a step that takes long says of its progress
 
     Raises
     ------
@@ -68,12 +73,12 @@ def convert_sample(item: Item, settings: Settings) -> Result:
     """
     as_map = settings.to == "nnunet" or (settings.recipe is not None and settings.recipe.label == "map")
     try:
-        content = read_content(item, settings.recipe, as_map=as_map)
-    except DicomError as error:
-        finding = Finding(code="not_decodable", message=str(error))
-        return Result(sample_id=item.sample_id, row=None, findings=(*item.findings, *error.findings, finding))
+        progress = None if tell is None else partial(tell, item.sample_id)
+        content = read_content(item, settings.recipe, as_map=as_map, progress=progress)
+    except (DicomError, GridTooLargeError) as error:
+        return not_made(item.sample_id, (*item.findings, *why_not(error)), settings.recipe)
     if settings.recipe is not None and settings.recipe.action(content.findings) != "keep":
-        return Result(sample_id=item.sample_id, row=None, findings=unique_findings(content.findings))
+        return not_made(item.sample_id, unique_findings(content.findings), settings.recipe)
     work = settings.out / PARTIAL / f"{item.sample_id}.{os.getpid()}"
     try:
         row = _write(item, content, settings, work)

@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import RecipeError, SourceError
+from ..errors import GridTooLargeError, RecipeError, SourceError
 from ..findings import Finding
-from ..index import Index, Sample, find_samples
+from ..geometry import LETTERS, Grid
+from ..index import Index, Sample, SampleSet, find_samples
+from ..index.samples import Missing
 from ..preprocess import Recipe
+from ..preprocess.pipeline import check_size
 from ..preprocess.split import assign_patients
 from ..rois import match_rois
 from .pseudonyms import Pseudonyms
@@ -19,6 +22,7 @@ from .targets import Entries, find_targets, missing_targets
 _PUBLIC_SOURCES = ("idc", "tcia")
 """Whose PatientIDs are published: elsewhere they are somebody's secret."""
 
+_TO_HIGHER = str.maketrans("".join(low for low, _ in LETTERS), "".join(high for _, high in LETTERS))
 MOST_NAMES = 10  # ROI names that a message lists, most frequent first
 
 
@@ -73,10 +77,10 @@ def make_plan(
     SourceError
         The index has no sample with all the recipe's modalities.
     RecipeError
-        A class of the recipe matches no ROI of any sample, the recipe wants a finding to stop the run, or its targets
-        cannot be found.
+        A class of the recipe matches no ROI of any sample, the recipe wants a finding to stop the run, its targets
+        cannot be found, its query is no SQL, or its spacing makes every sample too large.
     """
-    found = find_samples(index, list(recipe.modalities))
+    found = _queried(find_samples(index, list(recipe.modalities)), index, recipe)
     if not found.samples:
         raise SourceError(_no_samples(recipe, found.missing))
     _check_classes(found.samples, recipe)
@@ -86,8 +90,31 @@ def make_plan(
     tasks = [
         _task(sample, *place, recipe, entries) for sample, place, entries in zip(named, assigned, targets, strict=True)
     ]
+    giants = [task.obstacles[-1] for task in tasks if [one.code for one in task.obstacles][-1:] == ["grid_too_large"]]
+    if len(giants) == len(tasks):
+        raise RecipeError(f"recipe {recipe.name} makes every sample too large: {giants[0].message}")
     not_formed = tuple((str(which), str(why)) for which, why in found.missing)
     return Plan(tasks=tuple(sorted(tasks, key=lambda task: task.sample_id)), not_formed=not_formed)
+
+
+def _queried(found: SampleSet, index: Index, recipe: Recipe) -> SampleSet:
+    """The samples whose leading series meets the recipe's query; the others as missing.
+
+    Raises
+    ------
+    RecipeError
+        The query cannot be understood.
+    """
+    if recipe.query is None:
+        return found
+    try:
+        keys = {key for (key,) in index.narrowed(recipe.query).fetch("SELECT key FROM series")}
+    except ValueError as error:
+        raise RecipeError(f"query of recipe {recipe.name}: {error}") from error
+    leads = {sample.sample_id: next(iter(sample.series.values()))["key"] for sample in found.samples}
+    left_out = [Missing(key, f"not in the query {recipe.query}") for key in leads.values() if key not in keys]
+    samples = tuple(sample for sample in found.samples if leads[sample.sample_id] in keys)
+    return SampleSet(samples, (*found.missing, *left_out))
 
 
 def _assigned(
@@ -175,14 +202,9 @@ def renamed(sample: Sample, pseudonyms: Pseudonyms | None) -> Sample:
 
 
 def _task(sample: Sample, split: str, fold: int | None, recipe: Recipe, targets: Entries) -> Task:
-    findings = (*findings_of(sample), *missing_targets(targets))
+    findings = (*findings_of(sample), *missing_targets(targets), *_giant(sample, recipe))
     obstacles = tuple(finding for finding in findings if recipe.action_for(finding.code) != "keep")
-    for finding in obstacles:
-        if recipe.action_for(finding.code) == "fail":
-            raise RecipeError(
-                f"recipe {recipe.name} says fail for {finding.code}, and sample {sample.sample_id} has it: "
-                f"{finding.message}"
-            )
+    refuse_failing(obstacles, recipe, sample.sample_id)
     return Task(
         sample=sample,
         split=split,
@@ -192,6 +214,45 @@ def _task(sample: Sample, split: str, fold: int | None, recipe: Recipe, targets:
         fold=fold,
         targets=targets,
     )
+
+
+def refuse_failing(findings: Sequence[Finding], recipe: Recipe, sample_id: str) -> None:
+    """Stop the run where the recipe wants that.
+
+    Raises
+    ------
+    RecipeError
+        The recipe says "fail" for one of the findings.
+    """
+    for finding in findings:
+        if recipe.action_for(finding.code) == "fail":
+            raise RecipeError(
+                f"recipe {recipe.name} says fail for {finding.code}, and sample {sample_id} has it: {finding.message}"
+            )
+
+
+def _giant(sample: Sample, recipe: Recipe) -> tuple[Finding, ...]:
+    """Estimated from what the index knows of the leading series; what it does not know is seen when it is decoded."""
+    row = next(iter(sample.series.values()))
+    letters = row["orientation"] or ""
+    if not (row["shape"] and row["spacing_mm"] and sorted(letters.translate(_TO_HIGHER)) == ["L", "P", "S"]):
+        return ()
+    direction = [[0.0] * 3 for _ in range(3)]
+    for axis, letter in enumerate(letters):
+        patient = next(k for k, pair in enumerate(LETTERS) if letter in pair)
+        direction[patient][axis] = 1.0 if letter == LETTERS[patient][1] else -1.0
+    try:
+        check_size(Grid(tuple(row["shape"][::-1]), tuple(row["spacing_mm"]), direction=direction), recipe)  # type: ignore[arg-type]
+    except GridTooLargeError as error:
+        return (too_large(error),)
+    except ValueError:  # a spacing that is none: decoding says so
+        return ()
+    return ()
+
+
+def too_large(error: GridTooLargeError) -> Finding:
+    """The finding of a sample that a recipe makes too large."""
+    return Finding(code="grid_too_large", message=str(error))
 
 
 def findings_of(sample: Sample) -> tuple[Finding, ...]:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ from .plan import Plan, input_bytes, make_plan
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
 from .report import CompileReport, Outcome, State, report_path
 from .sample import Result, compile_sample
-from .workers import Workers
+from .workers import Tell, Workers
 
 Progress = Callable[[int, int], None]
 Form = Literal["zarr", "hdf5"]
@@ -52,6 +53,7 @@ def compile_store(
     progress: Progress | None = None,
     form: Form | None = None,
     max_file_bytes: int | None = None,
+    step_progress: Tell | None = None,
 ) -> CompileReport:
     """Compile the samples of an index by a recipe into a store.
 
@@ -69,6 +71,8 @@ def compile_store(
     progress : called with (samples done, samples in all)
     form : "zarr" or "hdf5"; None: what the recipe says, else HDF5 where `out` ends with .h5 or .hdf5
     max_file_bytes : of a store in the HDF5 form, which then is several files; None: what the recipe says
+    step_progress : called with (sample, step, done, of how much) by steps that take long, such as N4BiasCorrection;
+        from other threads, and never with an `executor`
 
     Raises
     ------
@@ -95,7 +99,8 @@ def compile_store(
     fresh = not out.exists() and first_file(out) is None
     writer = _open_writer(out, recipe, form or recipe.store.form, max_file_bytes or recipe.store.max_file_bytes)
     try:
-        outcomes, plan = _compile(index, recipe, pseudonyms, writer, jobs, executor, progress)
+        workers = Workers(jobs, executor, tell=step_progress)
+        outcomes, plan = _compile(index, recipe, pseudonyms, writer, workers, progress)
     except BaseException:
         writer.close()
         if fresh and not writer.rows():  # nothing was made, so nothing is left
@@ -131,16 +136,14 @@ def _compile(
     recipe: Recipe,
     pseudonyms: Pseudonyms | None,
     writer: Writer,
-    jobs: int | None,
-    executor: Executor | None,
+    workers: Workers,
     progress: Progress | None,
 ) -> tuple[dict[str, Outcome], Plan]:
     frozen = {row["patient_id"]: (row["split"], row["fold"]) for row in writer.rows()}
     plan = make_plan(index, recipe, pseudonyms, frozen=frozen)
     outcomes = _settle(plan, writer)
     todo = [task for task in plan.tasks if task.sample_id not in outcomes]
-    workers = Workers(jobs, executor, input_bytes(todo))
-    results = workers.run(compile_sample, todo, recipe, writer)
+    results = replace(workers, input_bytes=input_bytes(todo)).run(compile_sample, todo, recipe, writer)
     for result in _commit(results, writer, len(todo), progress):
         state: State = "skipped" if result.row is None else "written"
         outcomes[result.sample_id] = Outcome(sample_id=result.sample_id, state=state, findings=result.findings)

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DicomError
+from ..errors import DicomError, GridTooLargeError
 from ..findings import Finding
 from ..geometry import Grid, Size
 from ..kernels.foreground import foreground_points
@@ -18,7 +19,8 @@ from ..store import SampleData, StoredArray, StoreWriter
 from ..store.attribution import most_restrictive
 from ..volume import Case, Volume
 from .decode import read_by_recipe
-from .plan import Task
+from .plan import Task, refuse_failing, too_large
+from .workers import Tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +32,12 @@ class Result:
     findings: tuple[Finding, ...]
 
 
-def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter) -> Result:
+def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter, tell: Tell | None = None) -> Result:
     """Compile one sample into the store; its row is not committed yet.
+
+    Parameters
+    ----------
+    tell : called with the sample's name and what a step that takes long says of its progress
 
     Raises
     ------
@@ -42,16 +48,35 @@ def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter) -> Result:
     """
     try:
         case = read_by_recipe(task.sample, recipe)
-    except DicomError as error:
-        finding = Finding(code="not_decodable", message=str(error))
-        return Result(sample_id=task.sample_id, row=None, findings=(*task.findings, *error.findings, finding))
-    source_grid = next(iter(case.images.values())).grid
-    case = preprocess(case, recipe)
+        source_grid = next(iter(case.images.values())).grid
+        case = preprocess(case, recipe, progress=None if tell is None else partial(tell, task.sample_id))
+    except (DicomError, GridTooLargeError) as error:
+        return not_made(task.sample_id, (*task.findings, *why_not(error)), recipe)
     findings = unique_findings((*task.findings, *case.all_findings()))
     if recipe.action(findings) != "keep":
-        return Result(sample_id=task.sample_id, row=None, findings=findings)
+        return not_made(task.sample_id, findings, recipe)
     row = writer.write_sample(_sample_data(task, case, recipe, source_grid, findings))
     return Result(sample_id=task.sample_id, row=row, findings=findings)
+
+
+def why_not(error: DicomError | GridTooLargeError) -> tuple[Finding, ...]:
+    """Why a sample cannot be made, as findings."""
+    if isinstance(error, GridTooLargeError):
+        return (too_large(error),)
+    return (*error.findings, Finding(code="not_decodable", message=str(error)))
+
+
+def not_made(sample_id: str, findings: tuple[Finding, ...], recipe: Recipe | None) -> Result:
+    """The result of a sample that is left out.
+
+    Raises
+    ------
+    RecipeError
+        The recipe says "fail" for one of its findings.
+    """
+    if recipe is not None:
+        refuse_failing(findings, recipe, sample_id)
+    return Result(sample_id=sample_id, row=None, findings=findings)
 
 
 def unique_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:

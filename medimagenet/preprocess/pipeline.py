@@ -1,9 +1,13 @@
 """The one order in which a recipe's steps are applied."""
 
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
-from typing import get_args
+from functools import partial
+from typing import Any, get_args
 
 from ..errors import RecipeError
+from ..geometry import Grid
 from ..volume import Case
 from .recipe import BodyCrop, Crop, ForegroundCrop, MaskCrop, NonzeroCrop, Recipe
 from .steps import (
@@ -20,15 +24,23 @@ from .steps import (
     SelectRois,
 )
 from .steps.registry import stage_of
+from .steps.space import refuse_giants
 from .steps.step import Stage, Step
 
+DTYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+"""Types that an image may have after a step: those that a store has."""
 
-def preprocess(case: Case, recipe: Recipe) -> Case:
+StepProgress = Callable[[str, int, int], None]
+"""Called with a step's name, how much of it is done, and of how much."""
+
+
+def preprocess(case: Case, recipe: Recipe, *, progress: StepProgress | None = None) -> Case:
     """Bring a case into the form that the recipe describes.
 
     Parameters
     ----------
     case : images by modality, the mask with the regions of its file
+    progress : told by steps that take long, which are those that have an argument `progress`
 
     Returns
     -------
@@ -41,17 +53,46 @@ def preprocess(case: Case, recipe: Recipe) -> Case:
     ValueError
         An image of the recipe is not in the case.
     RecipeError
-        The recipe's spacing would need a grid of more voxels than are allowed, or its steps change the classes.
+        The recipe's spacing would need a grid of more voxels than are allowed (`GridTooLargeError`), or its steps
+        change the classes, or give an image a type that no store has.
     """
     missing = [modality for modality in recipe.image_modalities if modality not in case.images]
     if missing:
         raise ValueError(f"recipe {recipe.name!r} needs {', '.join(missing)}; the case has {', '.join(case.images)}")
     case = replace(case, images={modality: case.images[modality] for modality in recipe.image_modalities})
     for step in steps_of(recipe):
-        case = step(case)
+        case = _applied(step, case, progress)
     if case.mask is not None and recipe.rois and case.mask.names != recipe.classes:
         raise RecipeError(f"recipe {recipe.name!r} has the classes {recipe.classes}, its steps leave {case.mask.names}")
     return case
+
+
+def check_size(grid: Grid, recipe: Recipe) -> None:
+    """Refuse a source grid that the recipe's spacing would make too large, before anything is read.
+
+    Raises
+    ------
+    GridTooLargeError
+        With the figures.
+    """
+    if recipe.spacing is not None:
+        turned = grid.turned(*grid.axes_towards(recipe.orientation))
+        refuse_giants(turned, turned.with_spacing(recipe.spacing))
+
+
+def _applied(step: Step, case: Case, progress: StepProgress | None) -> Case:
+    name = type(step).__name__
+    tells: dict[str, Any] = {}
+    if progress is not None and "progress" in inspect.signature(step.__call__).parameters:
+        tells["progress"] = partial(progress, name)
+    after = step(case, **tells)
+    for modality, image in after.images.items():
+        if image.array.dtype.name not in DTYPES:
+            raise RecipeError(
+                f"step {name} gives the image {modality} the type {image.array.dtype}, which no store has: let it give "
+                f"one of {', '.join(DTYPES)}"
+            )
+    return after
 
 
 def steps_of(recipe: Recipe) -> tuple[Step, ...]:
@@ -81,6 +122,8 @@ def steps_of(recipe: Recipe) -> tuple[Step, ...]:
         for name in others
     ]
     steps += [*listed["grid"], *_crop_steps(recipe.crop), *listed["final"]]
+    if recipe.steps:  # which may have divided by zero
+        steps.append(CheckFinite())
     if recipe.rois:
         steps.append(CheckMask(label=recipe.label))
     steps += [Normalize(image=name, rule=recipe.images[name].normalize) for name in recipe.image_modalities]

@@ -5,30 +5,41 @@ plain data: it comes from YAML, goes into the store as JSON, and its hash says w
 """
 
 import hashlib
-import importlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from ..errors import RecipeError
 from ..findings import FIXABLE, SEVERITY, SKIPPED, Finding, Severity
 from ..rois import Several, check_pattern
-from . import _recipe_text
+from .recipe_text import WITHIN, Document, parse, unknown
+from .sections import SPLITS as SPLITS
+from .sections import BodyCrop as BodyCrop
+from .sections import Crop as Crop
+from .sections import DatasetScale as DatasetScale
+from .sections import ForegroundCrop as ForegroundCrop
+from .sections import ImageRecipe as ImageRecipe
+from .sections import MaskCrop as MaskCrop
+from .sections import MaskInterpolation as MaskInterpolation
+from .sections import NoCrop as NoCrop
+from .sections import NonzeroCrop as NonzeroCrop
+from .sections import Percentile as Percentile
+from .sections import Positive as Positive
+from .sections import Rule as Rule
+from .sections import Scale as Scale
+from .sections import Section as Section
+from .sections import SplitRecipe as SplitRecipe
+from .sections import StepRecipe as StepRecipe
+from .sections import StoreRecipe as StoreRecipe
+from .sections import TargetsRecipe as TargetsRecipe
+from .sections import Unchanged as Unchanged
+from .sections import Window as Window
+from .sections import ZScore as ZScore
 
 PREPROCESS_VERSION = 2
 """Raised by whoever changes what a step writes: it is part of every recipe's hash. 2: z-scores of float images are
@@ -39,7 +50,6 @@ ANNOTATION_MODALITIES = ("RTSTRUCT", "SEG")
 MODALITIES = IMAGE_MODALITIES + ANNOTATION_MODALITIES
 MISSING_CLASS = "roi_matches_nothing"
 MISSING_TARGET = "target_missing"
-SPLITS = ("train", "val", "test")
 LATER_KEYS: Mapping[tuple[str, ...], Any] = {
     ("split", "stratify"): "none",
     ("split", "folds"): 0,
@@ -48,6 +58,7 @@ LATER_KEYS: Mapping[tuple[str, ...], Any] = {
     ("between",): "nearest",
     ("off_grid",): "fail",
     ("targets",): None,
+    ("query",): None,
     ("store", "form"): None,
     ("store", "max_file_bytes"): None,
 }
@@ -68,7 +79,7 @@ def _check_pattern(pattern: str) -> str:
 
 def _check_code(code: str) -> str:
     if code not in SEVERITY:
-        raise ValueError(f"unknown finding {_recipe_text.unknown(code, sorted(SEVERITY))}")
+        raise ValueError(f"unknown finding {unknown(code, sorted(SEVERITY))}")
     if code == MISSING_CLASS:
         raise ValueError(f"what {MISSING_CLASS} does is said by on_missing_class, not here")
     if code == MISSING_TARGET:
@@ -80,247 +91,18 @@ Pattern = Annotated[str, AfterValidator(_check_pattern)]
 """Regular expression that matches a whole ROI name, or ``tg263:NAME`` (`medimagenet.rois`)."""
 Code = Annotated[str, AfterValidator(_check_code)]
 """A key of `findings.SEVERITY`."""
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Percent = Annotated[float, Field(ge=0, le=100)]
-Region = Literal["all", "nonzero"]
-"""Voxels that statistics are taken over: all of them, or those that are not exactly zero."""
 
 
-class _Section(BaseModel):
-    """Part of a recipe: cannot change, and knows no key that is not listed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_keys(cls, values: Any) -> Any:
-        known = list(cls.model_fields)
-        unknown = [key for key in values if key not in known] if isinstance(values, Mapping) else []
-        if unknown:
-            raise PydanticCustomError("unknown_key", "unknown key", {"keys": unknown, "known": known})
-        return values
-
-
-class Unchanged(_Section):
-    """Values are handed out as they are stored."""
-
-    kind: Literal["none"] = "none"
-
-
-class Window(_Section):
-    """Clip to ``low..high`` and map that to 0..1."""
-
-    kind: Literal["window"]
-    low: Finite
-    high: Finite
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if not self.low < self.high:
-            raise ValueError(f"low must be below high, got low={self.low}, high={self.high}")
-        return self
-
-
-class ZScore(_Section):
-    """Subtract the mean and divide by the standard deviation (of the population) of the image's own voxels."""
-
-    kind: Literal["zscore"]
-    region: Region = "all"
-
-
-class Percentile(_Section):
-    """Clip to two percentiles of the image's own voxels and map those to 0..1."""
-
-    kind: Literal["percentile"]
-    lower: Percent = 0.5
-    upper: Percent = 99.5
-    region: Region = "all"
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if not self.lower < self.upper:
-            raise ValueError(f"lower must be below upper, got lower={self.lower}, upper={self.upper}")
-        return self
-
-
-class Scale(_Section):
-    """Subtract one constant and divide by another: ``(value - subtract) / divide``."""
-
-    kind: Literal["scale"]
-    subtract: Finite = 0.0
-    divide: Positive = 1.0
-
-
-Rule = Annotated[Unchanged | Window | ZScore | Percentile | Scale, Field(discriminator="kind")]
-
-
-MaskInterpolation = Literal["nearest", "linear", "largest"]
-
-
-class ImageRecipe(_Section):
-    """What happens to the images of one modality."""
-
-    interpolation: Literal["linear", "nearest", "cubic"] = "linear"
-    """Cubic: B-spline through the voxels, which may go beyond their range; linear where voxels are nan or infinite."""
-    normalize: Rule = Unchanged()
-    """Constants of this go beside the voxels and are applied when patches are read."""
-
-
-class NoCrop(_Section):
-    """The whole image is kept."""
-
-    kind: Literal["none"] = "none"
-
-
-class ForegroundCrop(_Section):
-    """Keep the box of all voxels of the leading image above a threshold, in the image's unit."""
-
-    kind: Literal["foreground"]
-    threshold: Finite
-
-
-class MaskCrop(_Section):
-    """Keep the box of all classes together, and a margin around it."""
-
-    kind: Literal["mask"]
-    margin_mm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-
-
-class BodyCrop(_Section):
-    """Keep the box of the body, the largest connected part of the leading image above a threshold, and a margin."""
-
-    kind: Literal["body"]
-    threshold: Finite = -300.0
-    """In the image's unit; the default is between air and fat on CT."""
-    margin_mm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-
-
-class NonzeroCrop(_Section):
-    """Keep the box of all voxels of the leading image that are not exactly zero, and a margin."""
-
-    kind: Literal["nonzero"]
-    margin_mm: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-
-
-Crop = Annotated[NoCrop | ForegroundCrop | MaskCrop | BodyCrop | NonzeroCrop, Field(discriminator="kind")]
-
-
-class StepRecipe(BaseModel):
-    """A further step: its name, its settings, and where it is applied."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    step: str
-    """A name of `medimagenet.preprocess.steps.STEPS`, or package.module:Class for a step of your own."""
-    at: Literal["source", "grid", "final"] | None = None
-    """On the source's grid; on the target grid before the crop; after the crop. By default where the step says."""
-
-    @model_validator(mode="after")
-    def _check_step(self) -> Self:
-        self.build()
-        return self
-
-    def build(self) -> Any:
-        """The step itself.
-
-        Raises
-        ------
-        ValueError
-            There is no such step, or its settings are wrong.
-        """
-        registry = importlib.import_module(f"{__package__}.steps.registry")  # steps take their rules from here
-        return registry.build_step(self.step, self.model_extra or {})
-
-
-def _shares_of_folds(folds: int, test: Any) -> dict[str, float]:
-    """Shares of train and val where one of the folds is val."""
-    left = 1.0 - test if isinstance(test, int | float) else 1.0
-    return {"train": left * (folds - 1) / folds, "val": left / folds, "test": test}
-
-
-class SplitRecipe(_Section):
-    """Share of the patients in each split. Where one share is given, those left out are 0."""
-
-    train: Annotated[float, Field(ge=0, le=1)] = 0.7
-    val: Annotated[float, Field(ge=0, le=1)] = 0.2
-    test: Annotated[float, Field(ge=0, le=1)] = 0.1
-    seed: int = 0
-    stratify: Literal["none", "collection", "label"] = "none"
-    """So that every split has its part of each collection, or of each set of classes that patients have."""
-    folds: Annotated[int, Field(ge=0, le=100)] = 0
-    """Of a cross-validation: all patients but the test share are dealt into so many. Fold 0 is the split "val", the
-    others are "train"; the store's column `fold` says which. train and val need not be given."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _absent_is_zero(cls, values: Any) -> Any:
-        if isinstance(values, Mapping) and isinstance(values.get("folds"), int) and values["folds"] > 1:
-            return {**_shares_of_folds(values["folds"], values.get("test", 0.0)), **values}
-        if isinstance(values, Mapping) and any(name in values for name in SPLITS):
-            return {**dict.fromkeys(SPLITS, 0.0), **values}
-        return values
-
-    @model_validator(mode="after")
-    def _check_sum(self) -> Self:
-        total = self.train + self.val + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(
-                f"train + val + test must be 1, got {self.train} + {self.val} + {self.test} = {round(total, 9)}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _check_folds(self) -> Self:
-        if self.folds == 1:
-            raise ValueError("folds must be 0 for none, or at least 2, got 1")
-        wanted = _shares_of_folds(self.folds, self.test) if self.folds else {"train": self.train, "val": self.val}
-        if any(abs(getattr(self, name) - share) > 1e-6 for name, share in wanted.items()):
-            raise ValueError(
-                f"with {self.folds} folds only test is to be given: a fold has {wanted['val']:.6g} of the patients, "
-                f"got train={self.train}, val={self.val}"
-            )
-        return self
-
-
-class TargetsRecipe(_Section):
-    """Numbers per sample or patient, stored with the samples: what regression and classification learn."""
-
-    table: str
-    """CSV or Parquet file; a path that is not absolute begins at the recipe's folder."""
-    columns: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Of the table: those that are stored."""
-    key: str | None = None
-    """Its column that says which patient or sample a row is of. By default sample_id, patient_id or PatientID."""
-    by: Literal["sample", "patient"] | None = None
-    """What `key` names: samples where it is sample_id, else patients, by their original PatientID."""
-    classes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Per column of text its values in the order 0, 1, 2, ...: a classification target."""
-    missing: Literal["skip", "empty", "fail"] = "fail"
-    """When a sample has no value: leave it out and report it, keep it without (a nan), or stop before the work."""
-
-
-class StoreRecipe(_Section):
-    """How the store is laid out."""
-
-    chunk: Annotated[int, Field(ge=8, le=256)] = 32
-    """Edge of a chunk, the unit of reading, in voxels."""
-    codec: Literal["blosc-lz4", "blosc-zstd", "none"] = "blosc-lz4"
-    max_foreground: Annotated[int, Field(ge=0)] = 10_000
-    """Voxel coordinates kept per class for class-balanced sampling."""
-    form: Literal["zarr", "hdf5"] | None = None
-    """A Zarr folder, or HDF5 files; by default HDF5 where the store is called *.h5. The samples are the same."""
-    max_file_bytes: Annotated[int, Field(ge=1)] | None = None
-    """In the HDF5 form: several files, none larger than this unless it holds a single sample."""
-
-
-class Recipe(_Section):
+class Recipe(Section):
     """What goes into a store and how: the file behind ``medimagenet compile --recipe``."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     description: str = ""
     modalities: tuple[str, ...]
     """Those that a sample must have. The first is the leading image: its grid is the sample's."""
+    query: Annotated[str, Field(min_length=1)] | None = None
+    """Condition in SQL that the leading series must meet, over the columns of the index: ``n_instances > 60 AND
+    collection_id = 'lung1'``. Series that do not are reported as not formed."""
     rois: dict[str, tuple[Pattern, ...]] = Field(default_factory=dict, validate_default=True)
     """Per class the patterns of ROI names that belong to it (`medimagenet.rois`). The order is that of the channels."""
     several: Several = "merge"
@@ -361,7 +143,7 @@ class Recipe(_Section):
     def _check_modalities(cls, modalities: tuple[str, ...]) -> tuple[str, ...]:
         for modality in modalities:
             if modality not in MODALITIES:
-                raise ValueError(f"unknown modality {_recipe_text.unknown(modality, MODALITIES)}")
+                raise ValueError(f"unknown modality {unknown(modality, MODALITIES)}")
         if len(set(modalities)) != len(modalities):
             raise ValueError("a modality is named twice")
         if not modalities or modalities[0] not in IMAGE_MODALITIES:
@@ -417,7 +199,9 @@ class Recipe(_Section):
         known = [modality for modality in modalities if modality in IMAGE_MODALITIES]
         for modality in images:
             if modality not in known:
-                raise ValueError(f"settings for an image not in modalities: {_recipe_text.unknown(modality, known)}")
+                raise ValueError(f"settings for an image not in modalities: {unknown(modality, known)}")
+            if getattr(images[modality].normalize, "region", None) == "mask" and not info.data.get("rois", True):
+                raise ValueError(f"normalize of {modality} over the region mask needs classes: say rois")
         return {modality: images.get(modality, ImageRecipe()) for modality in known}
 
     @field_validator("crop", mode="after")
@@ -426,6 +210,19 @@ class Recipe(_Section):
         if crop.kind == "mask" and not info.data.get("rois", True):
             raise ValueError("kind mask needs an annotation: name RTSTRUCT or SEG in modalities, and rois")
         return crop
+
+    @field_validator("steps", mode="after")
+    @classmethod
+    def _check_steps(cls, steps: tuple[StepRecipe, ...], info: ValidationInfo) -> tuple[StepRecipe, ...]:
+        modalities, rois = info.data.get("modalities"), info.data.get("rois")
+        if modalities is None or rois is None:
+            return steps
+        images = [modality for modality in modalities if modality in IMAGE_MODALITIES]
+        for number, each in enumerate(steps):
+            wrong = each.mismatch(images, list(rois))
+            if wrong:
+                raise PydanticCustomError("value_error", "{message}", {"message": wrong, WITHIN: (number,)})
+        return steps
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -507,7 +304,7 @@ class Recipe(_Section):
         RecipeError
             With every mistake: key, value and what is known instead.
         """
-        return cls._checked(_recipe_text.Document("recipe", values, None))
+        return cls._checked(Document("recipe", values, None))
 
     @classmethod
     def from_yaml(cls, text: str, *, source: str = "recipe") -> Self:
@@ -518,7 +315,7 @@ class Recipe(_Section):
         RecipeError
             With every mistake: line, key, value and what is known instead.
         """
-        return cls._checked(_recipe_text.parse(text, source))
+        return cls._checked(parse(text, source))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -547,7 +344,7 @@ class Recipe(_Section):
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
     @classmethod
-    def _checked(cls, document: "_recipe_text.Document") -> Self:
+    def _checked(cls, document: Document) -> Self:
         try:
             return cls.model_validate(document.values)
         except ValidationError as error:

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import pydantic
 
 from ..errors import RecipeError, SourceError
-from ..preprocess._recipe_text import parse
+from ..preprocess.recipe_text import parse
 
 _NEEDED = {
     "zenodo": ("record",),

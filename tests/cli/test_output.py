@@ -98,6 +98,23 @@ def test_a_bar_of_bytes_shows_how_much_how_fast_and_how_long(monkeypatch):
     assert re.search(r"downloading .*1.5/3.0 MB (\?|[\d.]+ .?B/s) [\d-]+:[\d-]+", plain)
 
 
+def test_steps_that_take_long_have_a_bar_of_their_own(monkeypatch):
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", shown)
+    with output.progress_with_steps("compiling") as (progress, step):
+        progress(0, 2)
+        step("p-[1]", "N4BiasCorrection", 50, 200)
+        during = len(shown.getvalue())
+        step("p-[1]", "N4BiasCorrection", 200, 200)
+        progress(1, 2)
+    seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
+    assert during > 0
+    last = seen.rstrip().splitlines()[-1]
+    assert "compiling" in last
+    assert "N4BiasCorrection" not in last
+
+
 def test_stages_are_lines_where_there_is_no_terminal(capsys):
     with output.progress_stages() as stage:
         stage("indexing")(1, 1)

@@ -4,7 +4,7 @@ import pytest
 
 from medimagenet.compiler.plan import make_plan
 from medimagenet.compiler.pseudonyms import KEY_BYTES, Pseudonyms
-from medimagenet.errors import RecipeError
+from medimagenet.errors import RecipeError, SourceError
 from medimagenet.index import index_directory
 from medimagenet.preprocess import Recipe
 from medimagenet.store.layout import is_safe_name
@@ -65,3 +65,30 @@ def test_errors_name_no_patient(index, patients):
     with pytest.raises(RecipeError) as caught:
         make_plan(index, wrong, None)
     assert not any(truth.patient_id in str(caught.value) for truth in patients)
+
+
+def test_a_query_chooses_by_the_leading_series_and_the_rest_is_told(index, recipe):
+    rows = sorted((row for row in index.rows() if row["Modality"] == "CT"), key=lambda row: row["PatientID"])
+    wanted = f"{RECIPE}query: PatientID = '{rows[2]['PatientID']}' AND n_instances > 3\n"
+    plan = make_plan(index, Recipe.from_yaml(wanted), None)
+    assert [task.sample.series["CT"]["key"] for task in plan.tasks] == [rows[2]["key"]]
+    told = {which for which, why in plan.not_formed if why.startswith("not in the query")}
+    assert told == {row["key"] for row in rows} - {rows[2]["key"]}
+    with pytest.raises(RecipeError, match="query of recipe plain"):
+        make_plan(index, Recipe.from_yaml(RECIPE + "query: no_such_column > 1\n"), None)
+    with pytest.raises(SourceError, match="6 x not in the query"):
+        make_plan(index, Recipe.from_yaml(RECIPE + "query: n_instances < 0\n"), None)
+
+
+def test_grids_that_would_be_too_large_are_told_before_anything_is_read(index, recipe, monkeypatch):
+    monkeypatch.setattr("medimagenet.preprocess.steps.space.MAX_VOXELS", 100_000)
+    assert all(not task.obstacles for task in make_plan(index, recipe, None).tasks)
+    fine = Recipe.from_yaml(RECIPE + "spacing: [4.8, 4.8, null]\n")
+    with pytest.raises(RecipeError, match=r"every sample too large: .*would give \(79, 79, 20\) = 1.25e\+05"):
+        make_plan(index, fine, None)
+    rows = index.rows()
+    largest = next(row for row in rows if row["Modality"] == "CT")
+    small = [{**row, "shape": [2, 40, 40]} if row is not largest and row["Modality"] == "CT" else row for row in rows]
+    monkeypatch.setattr(type(index), "rows", lambda self: small)
+    tasks = make_plan(index, fine, None).tasks
+    assert [[one.code for one in task.obstacles] for task in tasks if task.obstacles] == [["grid_too_large"]]

@@ -8,6 +8,7 @@ import pytest
 from medimagenet import read_series
 from medimagenet.compiler.plan import make_plan
 from medimagenet.compiler.sample import compile_sample
+from medimagenet.errors import RecipeError
 from medimagenet.index import Index, index_directory
 from medimagenet.preprocess import Recipe
 from medimagenet.store import create_store, open_store
@@ -92,3 +93,22 @@ def test_what_cannot_be_decoded_is_a_result_that_says_why(defect, tmp_path):
     result, _ = compile_first(index, recipe, tmp_path)
     assert result.row is None
     assert {"suv_not_computable", "missing_slices"} & {finding.code for finding in result.findings}
+
+
+def test_a_finding_that_comes_while_preprocessing_skips_or_stops_as_the_recipe_says(index, tmp_path):
+    crop = RECIPE + "crop: {kind: foreground, threshold: 30000}\n"
+    for policy, kept in (("keep", True), ("skip", False)):
+        result, _ = compile_first(
+            index, Recipe.from_yaml(crop + f"findings: {{empty_crop: {policy}}}\n"), tmp_path / policy
+        )
+        assert (result.row is not None) == kept
+        assert "empty_crop" in {finding.code for finding in result.findings}
+    with pytest.raises(RecipeError, match="recipe plain says fail for empty_crop"):
+        compile_first(index, Recipe.from_yaml(crop + "findings: {empty_crop: fail}\n"), tmp_path / "fail")
+
+
+def test_a_grid_that_is_too_large_leaves_its_sample_out(index, tmp_path, monkeypatch):
+    monkeypatch.setattr("medimagenet.compiler.plan._giant", lambda sample, recipe: ())
+    monkeypatch.setattr("medimagenet.preprocess.steps.space.MAX_VOXELS", 1000)
+    result, _ = compile_first(index, Recipe.from_yaml(RECIPE + "spacing: [4, 4, 4]\n"), tmp_path)
+    assert (result.row, [finding.code for finding in result.findings]) == (None, ["grid_too_large"])

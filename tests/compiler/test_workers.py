@@ -55,3 +55,25 @@ def test_a_failure_reaches_the_caller_and_stops_the_rest():
     with pytest.raises(ValueError, match="number"):
         list(Workers(2, input_bytes=0).run(fail, range(100)))
     assert len(done) < 100
+
+
+def telling(number, tell=None):
+    """Work that tells how far it is, as a step does."""
+    if tell is not None:
+        tell(f"item {number}", "counting", number, 10)
+    return number
+
+
+@pytest.mark.parametrize(("jobs", "size"), [(1, None), (2, 0), (2, workers.THREADS_UP_TO_BYTES)])
+def test_what_work_tells_is_heard_from_wherever_it_is_done(jobs, size):
+    heard = []
+    found = list(Workers(jobs, input_bytes=size, tell=lambda *told: heard.append(told)).run(telling, range(4)))
+    assert sorted(found) == [0, 1, 2, 3]
+    assert sorted(heard) == [(f"item {number}", "counting", number, 10) for number in range(4)]
+
+
+def test_an_executor_of_the_user_tells_nothing():
+    heard = []
+    with ThreadPoolExecutor(1) as pool:
+        found = list(Workers(None, pool, tell=lambda *told: heard.append(told)).run(telling, range(4)))
+    assert (sorted(found), heard) == ([0, 1, 2, 3], [])

@@ -3,15 +3,17 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 import medimagenet.preprocess as package
-from medimagenet.errors import RecipeError
+from medimagenet.errors import GridTooLargeError, RecipeError
 from medimagenet.geometry import Grid
 from medimagenet.preprocess import Recipe, preprocess, steps_of
+from medimagenet.preprocess.pipeline import check_size
 from medimagenet.preprocess.steps import CropBody, CropNonzero, crop_box
 from medimagenet.volume import Case, Mask, Normalization, Volume
 
@@ -203,16 +205,79 @@ def test_further_steps_are_applied_where_they_say_or_the_recipe_does():
     found = preprocess(case_of(), recipe)
     names = [entry["step"] for entry in found.provenance]
     expected = "CheckFinite SelectRois Denoise LargestComponent Orient Resample ResampleTo ClipPercentile CropMask "
-    assert names == [*expected.split(), "CropPad", "CheckMask", "Normalize", "Normalize"]
+    assert names == [*expected.split(), "CropPad", "CheckFinite", "CheckMask", "Normalize", "Normalize"]
     assert found.images["PT"].grid.size == found.mask.grid.size == (8, 8, 8)
     assert json.loads(json.dumps(found.provenance)) == list(found.provenance)
     assert recipe.hash != recipe_of().hash != recipe_of(steps=listed[:1]).hash
     assert Recipe.from_dict(recipe.to_dict()) == recipe
 
 
+@dataclass(frozen=True)
+class Divide:
+    """Somebody's step, which divides the PET by nothing, or gives it another type."""
+
+    dtype: str = "float32"
+
+    def __call__(self, case):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            array = (case.images["PT"].array / np.float32(0)).astype(self.dtype)
+        return replace(case, images={**case.images, "PT": case.images["PT"].with_array(array)})
+
+
+def test_what_a_step_of_ones_own_breaks_is_found_once():
+    recipe = recipe_of(steps=[{"step": f"{__name__}:Divide"}])
+    assert [finding.code for finding in preprocess(case_of(), recipe).all_findings()].count("not_finite") == 1
+    case = case_of()
+    case.images["PT"].array[3, 3, 3] = np.nan
+    assert [finding.code for finding in preprocess(case, recipe).all_findings()].count("not_finite") == 1
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int64", "complex64", "bool"])
+def test_types_that_no_store_has_are_refused_with_the_step(dtype):
+    with pytest.raises(RecipeError, match=f"step Divide gives the image PT the type {dtype}"):
+        preprocess(case_of(), recipe_of(steps=[{"step": f"{__name__}:Divide", "dtype": dtype}]))
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Somebody's step that tells how far it is."""
+
+    def __call__(self, case, *, progress=None):
+        for done in range(4):
+            if progress is not None:
+                progress(done, 3)
+        return case
+
+
+def test_steps_that_take_long_tell_how_far_they_are():
+    told = []
+    recipe = recipe_of(steps=[{"step": f"{__name__}:Slow"}, {"step": "LargestComponent"}])
+    found = preprocess(case_of(), recipe, progress=lambda *what: told.append(what))
+    assert told == [("Slow", done, 3) for done in range(4)]
+    assert found.mask.array.tobytes() == preprocess(case_of(), recipe).mask.array.tobytes()
+
+
+def test_a_grid_is_refused_before_it_is_made_with_the_figure(monkeypatch):
+    monkeypatch.setattr("medimagenet.preprocess.steps.space.MAX_VOXELS", 30_000_000)
+    recipe = recipe_of(spacing=[0.01, 0.01, None])
+    for refuse in (lambda: preprocess(case_of(), recipe), lambda: check_size(CT, recipe)):
+        with pytest.raises(GridTooLargeError, match=r"would give \(1901, 1701, 10\) = 3\.23e\+07"):
+            refuse()
+    check_size(CT, recipe_of())
+    check_size(CT, recipe_of(spacing=None))
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Somebody's step, which leaves a class out."""
+
+    def __call__(self, case):
+        return replace(case, mask=Mask(case.mask.array[:1], case.mask.grid, case.mask.names[:1]))
+
+
 def test_steps_that_change_the_classes_are_refused():
-    with pytest.raises(RecipeError, match=r"has the classes \('tumour', 'lung'\), its steps leave .*'all'"):
-        preprocess(case_of(), recipe_of(steps=[{"step": "MergeLabels", "classes": ["lung"], "into": "all"}]))
+    with pytest.raises(RecipeError, match=r"has the classes \('tumour', 'lung'\), its steps leave \('tumour',\)"):
+        preprocess(case_of(), recipe_of(steps=[{"step": f"{__name__}:Forget"}]))
 
 
 def test_the_body_is_what_hangs_together_and_nonzero_is_what_is_not_zero():

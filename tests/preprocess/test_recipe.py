@@ -226,7 +226,7 @@ def test_the_schema_knows_every_key():
     schema = Recipe.json_schema()
     assert set(schema["properties"]) == set(yaml.safe_load(TEXT)) | {
         "description", "several", "on_missing_class", "label", "orientation", "mask_interpolation", "store",
-        "antialias", "steps", "targets", "between", "off_grid",
+        "antialias", "steps", "targets", "between", "off_grid", "query",
     }  # fmt: skip
     assert schema["additionalProperties"] is False
     json.dumps(schema)
@@ -264,3 +264,50 @@ def test_the_largest_share_needs_a_label_map():
     assert Recipe.from_dict({**values, "label": "map"}).mask_interpolation == "largest"
     with pytest.raises(RecipeError, match="label: map"):
         Recipe.from_dict(values)
+
+
+STEPS = (
+    "modalities: [CT, PT, RTSTRUCT]\nrois: {tumour: gtv, lung: lung}\nsteps:\n  - {step: LargestComponent}\n  - %s\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("{step: N4BiasCorrection}", "N4BiasCorrection is for the image 'MR', the recipe's images are CT, PT"),
+        ("{step: LargestComponent, classes: [tumor]}", "for the class 'tumor', the recipe's classes are tumour, lung"),
+        ("{step: LargestComponent, classes: tumour}", "classes of LargestComponent cannot be 'tumour'"),
+        ("{step: MergeLabels, classes: [lung], into: all}", "for the class 'all'"),
+        ("{step: MergeLabels, classes: [lung], into: tumour, keep: false}", "leaves the recipe without lung"),
+        ("{step: N4BiasCorrection, image: CT, shrink: four}", "shrink of N4BiasCorrection cannot be 'four'"),
+        ("{step: HistogramMatch, image: CT, landmarks: [a, b]}", "landmarks.0 of HistogramMatch cannot be 'a'"),
+        ("{step: ClipPercentile, image: CT, nonzero: 1}", "nonzero of ClipPercentile cannot be 1"),
+        ("{step: CropPad, size: [8, 8]}", "size must be x, y, z"),
+        ("{step: Denois, image: CT}", "did you mean 'Denoise'"),
+    ],
+)
+def test_a_step_that_does_not_go_with_the_recipe_is_named_with_its_line(step, words):
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_yaml("name: a\n" + STEPS % step, source="a.yaml")
+    assert "a.yaml, line 6: steps.1" in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_steps_that_go_with_the_recipe_are_taken():
+    merge = "{step: MergeLabels, classes: [tumour, lung], into: lung}\n  - {step: ToPetGrid}"
+    assert len(Recipe.from_yaml("name: a\n" + STEPS % merge).steps) == 3
+
+
+def test_statistics_of_the_classes_need_classes():
+    images = {"CT": {"normalize": {"kind": "zscore", "region": "mask"}}}
+    with pytest.raises(RecipeError, match="normalize of CT over the region mask needs classes"):
+        Recipe.from_dict({"name": "a", "modalities": ["CT"], "images": images})
+    found = {"name": "a", "modalities": ["CT", "SEG"], "rois": {"lung": "lung"}, "images": images}
+    assert Recipe.from_dict(found).images["CT"].normalize.region == "mask"
+
+
+def test_a_query_is_part_of_the_hash_and_absent_it_is_not():
+    assert "query" not in recipe().to_dict()
+    assert recipe("spacing:", "query: n_instances > 60\nspacing:").hash != recipe().hash
+    with pytest.raises(RecipeError, match="line 6: query is ''"):
+        recipe("spacing:", "query: ''\nspacing:")

@@ -13,7 +13,7 @@ from .step import recorded, with_findings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckFinite:
-    """Voxels that are nan or infinite are the finding `not_finite` of their image."""
+    """Voxels that are nan or infinite are the finding `not_finite` of their image, which it gets once."""
 
     def __call__(self, case: Case) -> Case:
         """The case with the findings."""
@@ -37,7 +37,8 @@ class CheckMask:
 
 
 def _checked(name: str, image: Volume) -> Volume:
-    count = count_not_finite(image.array)
+    known = any(finding.code == "not_finite" for finding in image.findings)
+    count = 0 if known else count_not_finite(image.array)
     if count == 0:
         return image
     finding = Finding(

@@ -12,7 +12,7 @@ from ...findings import Finding
 from ...geometry import Grid, Size
 from ...volume import Case
 from .masks import largest_component
-from .step import Part, leading, recorded
+from .step import Part, leading, recorded, shared_grid
 
 Box = tuple[Size, Size]
 """Start and size, voxels, x, y, z."""
@@ -33,8 +33,7 @@ class CropForeground:
     threshold: float
 
     def __post_init__(self) -> None:
-        if not isfinite(self.threshold):
-            raise ValueError(f"threshold must be finite, got {self.threshold}")
+        _check_threshold(self.threshold)
 
     def __call__(self, case: Case) -> Case:
         """The cropped case."""
@@ -44,7 +43,19 @@ class CropForeground:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CropBody:
+class _WithMargin:
+    """What crops with a margin share."""
+
+    margin_mm: float = 0.0
+    """Rounded up to whole voxels."""
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.margin_mm) and self.margin_mm >= 0):
+            raise ValueError(f"margin_mm must be finite and not negative, got {self.margin_mm}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropBody(_WithMargin):
     """Keep the box of the body: the largest connected part of the leading image above a threshold, and a margin.
 
     Arms and a couch that touch the body belong to it; what lies apart does not.
@@ -58,12 +69,10 @@ class CropBody:
 
     threshold: float = -300.0
     """In the image's unit; the default is between air and fat on CT."""
-    margin_mm: float = 0.0
-    """Rounded up to whole voxels."""
 
     def __post_init__(self) -> None:
-        if not (isfinite(self.threshold) and isfinite(self.margin_mm) and self.margin_mm >= 0):
-            raise ValueError(f"threshold must be finite and margin_mm not negative, got {self}")
+        _WithMargin.__post_init__(self)
+        _check_threshold(self.threshold)
 
     def __call__(self, case: Case) -> Case:
         """The cropped case."""
@@ -76,7 +85,7 @@ class CropBody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CropNonzero:
+class CropNonzero(_WithMargin):
     """Keep the box of all voxels of the leading image that are not exactly zero, and a margin around it.
 
     Where all are zero, everything is kept and the finding is `empty_crop`.
@@ -87,13 +96,6 @@ class CropNonzero:
         The margin is negative or not finite; when called: an image or the mask is on another grid.
     """
 
-    margin_mm: float = 0.0
-    """Rounded up to whole voxels."""
-
-    def __post_init__(self) -> None:
-        if not (isfinite(self.margin_mm) and self.margin_mm >= 0):
-            raise ValueError(f"margin_mm must be finite and not negative, got {self.margin_mm}")
-
     def __call__(self, case: Case) -> Case:
         """The cropped case."""
         image = leading(case)
@@ -102,7 +104,7 @@ class CropNonzero:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CropMask:
+class CropMask(_WithMargin):
     """Keep the smallest box with all regions of the mask, and a margin around it as far as the image goes.
 
     Where the mask is empty or absent, everything is kept and the finding is `empty_crop`.
@@ -112,13 +114,6 @@ class CropMask:
     ValueError
         The margin is negative or not finite; when called: an image or the mask is on another grid.
     """
-
-    margin_mm: float = 0.0
-    """Rounded up to whole voxels."""
-
-    def __post_init__(self) -> None:
-        if not (isfinite(self.margin_mm) and self.margin_mm >= 0):
-            raise ValueError(f"margin_mm must be finite and not negative, got {self.margin_mm}")
 
     def __call__(self, case: Case) -> Case:
         """The cropped case."""
@@ -134,6 +129,11 @@ def crop_box(provenance: Sequence[Mapping[str, Any]]) -> Box | None:
             (x, y, z), (nx, ny, nz) = entry["crop_start"], entry["crop_size"]
             return (x, y, z), (nx, ny, nz)
     return None
+
+
+def _check_threshold(threshold: float) -> None:
+    if not isfinite(threshold):
+        raise ValueError(f"threshold must be finite, got {threshold}")
 
 
 def _box(voxels: NDArray[np.bool_]) -> Box | None:
@@ -160,11 +160,7 @@ def _grown(box: Box, grid: Grid, margin_mm: float) -> Box:
 
 
 def _cropped(case: Case, step: Any, box: Box | None, why_not: str) -> Case:
-    grid = leading(case).grid
-    grids = [image.grid for image in case.images.values()] + ([] if case.mask is None else [case.mask.grid])
-    for other in grids:
-        if not other.is_close(grid):
-            raise ValueError(f"to be cropped together, all must be on the leading grid {grid}, one is on {other}")
+    shared_grid(case, "cropped")
     if box is None:
         finding = Finding(code="empty_crop", message=f"{why_not}: the whole image is kept")
         return recorded(case, step, findings=(*case.findings, finding))

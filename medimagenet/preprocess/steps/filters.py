@@ -116,6 +116,8 @@ class Denoise:
     """
 
     stage: ClassVar[Stage] = "source"
+    version: ClassVar[int] = 1
+    """1: curvature gives float32."""
 
     image: str
     method: Literal["curvature", "median", "gaussian"] = "curvature"
@@ -144,7 +146,8 @@ class Denoise:
         source = Volume(array.astype(_PRECISION), image.grid).to_sitk()
         if self.method == "gaussian":
             return _array_of(SimpleITK.DiscreteGaussian(source, self.strength**2))
-        return _array_of(SimpleITK.CurvatureFlow(source, 0.0625, max(1, round(self.strength))))  # stable in 3-D
+        smooth = SimpleITK.CurvatureFlow(source, 0.0625, max(1, round(self.strength)))  # a step that is stable in 3-D
+        return _array_of(smooth).astype(_PRECISION)  # it comes as float64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

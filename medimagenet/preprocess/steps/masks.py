@@ -1,6 +1,6 @@
 """Steps that change the classes of a mask."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -36,9 +36,7 @@ class MergeLabels:
         if case.mask is None:
             return recorded(case, self)
         mask = case.mask
-        absent = [name for name in self.classes if name not in mask.names]
-        if absent:
-            raise ValueError(f"no class {absent[0]!r} to merge; there are {', '.join(mask.names)}")
+        _check_there(self.classes, mask, "merge")
         union = np.logical_or.reduce([mask[name] for name in (*self.classes, *{self.into} & {*mask.names})])
         channels = {name: mask[name] for name in mask.names if self.keep or name not in self.classes}
         channels[self.into] = union
@@ -48,7 +46,13 @@ class MergeLabels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LargestComponent:
-    """Keep of each class only its largest connected component; of equal ones the first in the order of voxels."""
+    """Keep of each class only its largest connected component; of equal ones the first in the order of voxels.
+
+    Raises
+    ------
+    ValueError
+        When called: the mask lacks a class.
+    """
 
     stage: ClassVar[Stage] = "source"
 
@@ -63,6 +67,7 @@ class LargestComponent:
             return recorded(case, self)
         mask = case.mask
         wanted = mask.names if self.classes is None else self.classes
+        _check_there(wanted, mask, "keep a part of")
         array, removed = mask.array.copy(), {}
         for number, name in enumerate(mask.names):
             if name in wanted:
@@ -70,6 +75,12 @@ class LargestComponent:
                 removed[name] = int(np.count_nonzero(mask.array[number]) - np.count_nonzero(array[number]))
         figures: Mapping[str, Any] = {"removed_voxels": removed}
         return recorded(case, self, figures, mask=Mask(array, mask.grid, mask.names, mask.metadata, mask.findings))
+
+
+def _check_there(classes: Sequence[str], mask: Mask, purpose: str) -> None:
+    absent = [name for name in classes if name not in mask.names]
+    if absent:
+        raise ValueError(f"no class {absent[0]!r} to {purpose}; there are {', '.join(mask.names)}")
 
 
 def largest_component(region: NDArray[np.bool_], *, corners_connect: bool = False) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from ...geometry import Grid, Size
 from ...kernels.resample import Interpolation
 from ...volume import Case, Mask, Volume
 from .space import AIR_HU, ResampleTo, onto, refuse_giants, turned
-from .step import Stage, image_of, leading, recorded
+from .step import Stage, image_of, recorded, shared_grid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class CropPad:
     ------
     ValueError
         A size is below 1; when called: images or mask are on several grids.
-    RecipeError
+    GridTooLargeError
         When called: the size has more than `space.MAX_VOXELS` voxels.
     """
 
@@ -40,15 +40,11 @@ class CropPad:
 
     def __call__(self, case: Case) -> Case:
         """The case of that size."""
-        grid = leading(case).grid
+        grid = shared_grid(case, "padded")
         x, y, z = (own if n is None else int(n) for n, own in zip(self.size, grid.size, strict=True))
         refuse_giants(grid, replace(grid, size=(x, y, z)))
         start = [(own - n) // 2 for n, own in zip((x, y, z), grid.size, strict=True)]
         target = grid.crop(start, (x, y, z))
-        grids = [image.grid for image in case.images.values()] + ([] if case.mask is None else [case.mask.grid])
-        for other in grids:
-            if not other.is_close(grid):
-                raise ValueError(f"to be padded together, all must be on the leading grid {grid}, one is on {other}")
         images = {
             name: image.with_array(_placed(image.array, start, target, _air(name, image)), target)
             for name, image in case.images.items()

@@ -4,8 +4,10 @@ import dataclasses
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, cast, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from .step import Stage, Step
 
@@ -43,8 +45,11 @@ def build_step(name: str, settings: Mapping[str, Any]) -> Step:
     unknown = [key for key in settings if key not in known]
     if unknown:
         raise ValueError(f"{name} has no setting {unknown[0]!r}; it has {', '.join(known) or 'none'}")
+    values = {key: _frozen(value) for key, value in settings.items()}
+    if name in STEPS:
+        _check_types(name, kind, values)
     try:
-        step: Step = kind(**{key: _frozen(value) for key, value in settings.items()})
+        step: Step = kind(**values)
     except TypeError as error:
         raise ValueError(f"{name} cannot be made of {dict(settings)}: {error}") from error
     return step
@@ -79,6 +84,44 @@ def stage_of(step: Step) -> Stage:
     """Where a recipe applies it, unless the recipe says so: its class's `stage`, else "final"."""
     stage: Stage = getattr(step, "stage", "final")
     return stage
+
+
+def mismatch(name: str, step: Any, images: Sequence[str], classes: Sequence[str]) -> str | None:
+    """Why a step of the library does not go with a recipe, None where it does; of others nothing is known.
+
+    Parameters
+    ----------
+    images : modalities of the recipe's images
+    classes : of its masks, which must be the same after the step
+    """
+    if name not in STEPS:
+        return None
+    image = getattr(step, "image", None)
+    if image is not None and image not in images:
+        return f"{name} is for the image {image!r}, the recipe's images are {', '.join(images)}"
+    into = getattr(step, "into", None)
+    wanted = [*(getattr(step, "classes", None) or ()), *([] if into is None else [into])]
+    absent = [each for each in wanted if each not in classes]
+    if absent:
+        return f"{name} is for the class {absent[0]!r}, the recipe's classes are {', '.join(classes) or 'none'}"
+    if into is not None and not step.keep and {*step.classes} - {into}:
+        return f"{name} with keep: false leaves the recipe without {', '.join(step.classes)}, which are in rois"
+    return None
+
+
+def _check_types(name: str, kind: Any, values: Mapping[str, Any]) -> None:
+    """Refuse what a field cannot be, before a sample is read: text for a number, one name for a list of them."""
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        try:
+            TypeAdapter(hints[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            detail = error.errors()[0]
+            if detail["type"] == "missing":  # a list that is too short: the step says it better
+                continue
+            place = ".".join(map(str, (key, *(part for part in detail["loc"] if isinstance(part, int)))))
+            message = detail["msg"].replace("tuple", "list")
+            raise ValueError(f"{place} of {name} cannot be {detail['input']!r}: {message}") from error
 
 
 def _frozen(value: Any) -> Any:

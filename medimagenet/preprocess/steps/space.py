@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import RecipeError
+from ...errors import GridTooLargeError
 from ...geometry import Grid
 from ...kernels.borders import Border
 from ...kernels.intensity import count_not_finite
@@ -49,7 +49,7 @@ class Resample:
     ------
     ValueError
         A spacing is not positive; when called: the mask is not on the grid of the leading image.
-    RecipeError
+    GridTooLargeError
         When called: the new grid has more than `MAX_VOXELS` voxels.
     """
 
@@ -211,12 +211,12 @@ def refuse_giants(source: Grid, target: Grid) -> None:
 
     Raises
     ------
-    RecipeError
+    GridTooLargeError
         The target has more than `MAX_VOXELS` voxels; with the figures.
     """
     voxels = prod(target.size)
     if voxels > MAX_VOXELS:
-        raise RecipeError(
+        raise GridTooLargeError(
             f"bringing {source.size} voxels of {source.spacing} mm to {target.spacing} mm would give {target.size} = "
             f"{voxels:.3g} voxels, more than the limit of {MAX_VOXELS:.3g}: choose a coarser spacing or a smaller size"
         )

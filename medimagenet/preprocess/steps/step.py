@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from pydantic import BaseModel
 
 from ...findings import Finding
+from ...geometry import Grid
 from ...volume import Case, Mask, Volume
 
 Part = TypeVar("Part", Volume, Mask)
@@ -35,6 +36,21 @@ def leading(case: Case) -> Volume:
     if not case.images:
         raise ValueError(f"case {case.sample_id!r} has no image")
     return next(iter(case.images.values()))
+
+
+def shared_grid(case: Case, done: str) -> Grid:
+    """The grid of all images and the mask, which are to be cropped or padded together.
+
+    Raises
+    ------
+    ValueError
+        One is on another grid than the leading image.
+    """
+    grid = leading(case).grid
+    for other in [image.grid for image in case.images.values()] + ([] if case.mask is None else [case.mask.grid]):
+        if not other.is_close(grid):
+            raise ValueError(f"to be {done} together, all must be on the leading grid {grid}, one is on {other}")
+    return grid
 
 
 def recorded(case: Case, step: Any, figures: Mapping[str, Any] | None = None, **changes: Any) -> Case:

@@ -57,12 +57,16 @@ def by_hand(array, function):
     return SimpleITK.GetArrayFromImage(function(Volume(array, GRID).to_sitk()))
 
 
+def curvature_flow(image):
+    return SimpleITK.Cast(SimpleITK.CurvatureFlow(image, 0.0625, 3), SimpleITK.sitkFloat32)
+
+
 @pytest.mark.parametrize(
     ("step", "function"),
     [
         (Denoise(image="MR", method="median", strength=1), lambda image: SimpleITK.Median(image, [1, 1, 1])),
         (Denoise(image="MR", method="gaussian", strength=2), lambda image: SimpleITK.DiscreteGaussian(image, 4.0)),
-        (Denoise(image="MR", strength=3), lambda image: SimpleITK.CurvatureFlow(image, 0.0625, 3)),
+        (Denoise(image="MR", strength=3), curvature_flow),
         (
             SimpleItkFilter(image="MR", filter="MedianImageFilter", settings={"Radius": [2, 1, 0]}),
             lambda image: SimpleITK.Median(image, [2, 1, 0]),
@@ -75,6 +79,13 @@ def test_filters_are_those_of_simpleitk(step, function):
     np.testing.assert_array_equal(result.images["MR"].array, by_hand(array, function))
     assert result.images["MR"].grid == GRID
     assert result.provenance[-1]["step"] == type(step).__name__
+
+
+@pytest.mark.parametrize("method", ["curvature", "gaussian"])
+@pytest.mark.parametrize("dtype", [np.int16, np.uint8, np.float64])
+def test_what_smooths_gives_float32(method, dtype):
+    found = Denoise(image="MR", method=method)(case(noisy().astype(dtype))).images["MR"].array
+    assert found.dtype == np.float32
 
 
 def test_channels_are_filtered_one_by_one():

@@ -62,3 +62,5 @@ def test_a_class_that_is_there_is_added_to_and_keeps_its_place():
 def test_a_class_that_is_absent_is_named():
     with pytest.raises(ValueError, match="no class 'x' to merge; there are a, b"):
         MergeLabels(classes=("x",), into="a")(case())
+    with pytest.raises(ValueError, match="no class 'x' to keep a part of; there are a, b"):
+        LargestComponent(classes=("x",))(case())

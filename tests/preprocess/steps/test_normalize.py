@@ -1,12 +1,14 @@
 """Normalization constants, judged by NumPy on the values they give."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from medimagenet.geometry import Grid
-from medimagenet.preprocess.recipe import Percentile, Scale, Unchanged, Window, ZScore
+from medimagenet.preprocess.recipe import DatasetScale, Percentile, Scale, Unchanged, Window, ZScore
 from medimagenet.preprocess.steps import Normalize
-from medimagenet.volume import Case, Normalization, Volume
+from medimagenet.volume import Case, Mask, Normalization, Volume
 
 
 def case_of(array):
@@ -53,6 +55,45 @@ def test_percentiles_map_to_0_1(region):
 def test_scale_is_shift_and_division():
     found = seen(values(), Scale(kind="scale", subtract=10, divide=4))
     np.testing.assert_allclose(found, (values() - 10.0) / 4)
+
+
+def test_a_data_sets_constants_are_those_of_nnunet():
+    """Its CTNormalization: clip to percentiles 0.5 and 99.5, subtract the mean, divide by the standard deviation."""
+    found = seen(values(), DatasetScale(kind="dataset", low=-90, high=700, mean=120.5, std=210))
+    image = values().astype(np.float32)
+    np.clip(image, -90, 700, out=image)
+    image -= 120.5
+    image /= 210
+    np.testing.assert_allclose(found, image, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("channels", [(), (2,)])
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_statistics_of_the_classes_are_over_their_voxels(dtype, channels):
+    array = np.random.default_rng(1).integers(-300, 1500, (*channels, 4, 5, 6)).astype(dtype)
+    grid = Grid((6, 5, 4))
+    regions = np.random.default_rng(2).random((2, 4, 5, 6)) > 0.8
+    case = Case(
+        sample_id="s",
+        patient_id="p",
+        images={"MR": Volume(array, grid)},
+        mask=Mask(regions, grid, ("a", "b")),
+    )
+    taken = array[..., regions.any(axis=0)].astype(np.float64)
+    found = Normalize(image="MR", rule=ZScore(kind="zscore", region="mask"))(case).images["MR"].normalization
+    assert (found.subtract, found.divide) == pytest.approx((taken.mean(), taken.std()))
+    rule = Percentile(kind="percentile", lower=5, upper=90, region="mask")
+    found = Normalize(image="MR", rule=rule)(case).images["MR"].normalization
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(taken, [5, 90])))
+
+
+def test_statistics_of_classes_without_a_voxel_are_found_and_without_a_mask_refused():
+    case, grid = case_of(values()), Grid((6, 5, 4))
+    rule = ZScore(kind="zscore", region="mask")
+    empty = replace(case, mask=Mask(np.zeros((1, 4, 5, 6), bool), grid, ("a",)))
+    assert [f.code for f in Normalize(image="MR", rule=rule)(empty).all_findings()] == ["constant_image"]
+    with pytest.raises(ValueError, match="needs one on the grid of the image"):
+        Normalize(image="MR", rule=rule)(case)
 
 
 def test_none_takes_away_what_was_there():

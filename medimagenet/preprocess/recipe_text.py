@@ -1,4 +1,5 @@
-"""The text of a recipe: YAML with the line of every value, and errors that point at it."""
+"""The text of a recipe, or of another file that a user writes: YAML with the line of every value, and errors that
+point at it."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,8 @@ from pydantic import ValidationError
 from ..errors import RecipeError
 
 Place = tuple[int | str, ...]
+WITHIN = "within"
+"""Key of an error's context: the way on from the value that was checked to the one that is wrong."""
 _VALUE_ERROR = "Value error, "  # what pydantic puts before the message of a ValueError
 _QUOTES = "values that hold any of ? * & ! % @ [ ] { } : # need quotes"  # as patterns of ROI names often do
 _SHOWN = 60  # characters of a wrong value that an error repeats
@@ -34,7 +37,7 @@ class Document:
         return "\n  ".join([f"{self.source} has {len(lines)} errors:", *lines])
 
     def _explain_one(self, detail: Any) -> Iterator[str]:
-        place = self._place(detail["loc"])
+        place = self._place((*detail["loc"], *detail.get("ctx", {}).get(WITHIN, ())))
         if detail["type"] == "unknown_key":
             for key in detail["ctx"]["keys"]:
                 yield f"{self._where((*place, key))}unknown key {unknown(key, detail['ctx']['known'])}"
@@ -44,7 +47,8 @@ class Document:
             yield f"{self._where(place)}{detail['loc'][0]}: {_message(detail)}"
         else:
             name = ".".join(map(str, place)) or "recipe"
-            yield f"{self._where(place)}{name} is {_shown(detail['input'])}: {_message(detail)}"
+            value = detail["input"] if WITHIN not in detail.get("ctx", {}) else self._value(place)
+            yield f"{self._where(place)}{name} is {_shown(value)}: {_message(detail)}"
 
     def _place(self, loc: Sequence[int | str]) -> Place:
         """The part of pydantic's location that is in the document.
@@ -58,6 +62,12 @@ class Document:
                 value = value[part]
                 place.append(part)
         return tuple(place)
+
+    def _value(self, place: Place) -> Any:
+        value = self.values
+        for part in place:
+            value = value[part]
+        return value
 
     def _where(self, place: Place) -> str:
         """ "line 7: " of the nearest written key on the way to a place."""

@@ -3,8 +3,8 @@
 import pytest
 
 from medimagenet.errors import RecipeError
-from medimagenet.preprocess._recipe_text import parse, unknown
 from medimagenet.preprocess.recipe import Recipe
+from medimagenet.preprocess.recipe_text import parse, unknown
 
 
 def test_values_are_what_yaml_says():
