@@ -2,7 +2,8 @@
 
 Synthetic volumes of 200 x 256 x 256 in a store with its defaults, batches of two patches of 96³ in pinned memory:
 copied as float32, and as int16 that becomes float32 on the device. Waiting is measured with a 3-D U-Net of MONAI
-(channels 16, 32, 64, 128) that trains. Without a CUDA GPU it says so, and makes no figures.
+(channels 16, 32, 64, 128) that trains. Without a CUDA GPU it says so, and makes no figures. What training needs is all
+that it needs: ``pip install ".[train]"``.
 
     python -m benchmarks.gpu [--volumes 6] [--rounds 5] [--json FILE]
 """
@@ -23,7 +24,7 @@ from medimagenet.loading import PatchLoader
 
 from . import loading_data as data
 from . import rows
-from .loading import SHAPE
+from .loading_data import SHAPE
 
 AREA = "gpu"
 PATCH, BATCHES, STEPS = 96, 60, 60
@@ -39,7 +40,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def main() -> None:
     options = rows.options(__doc__, volumes=6)
     if not torch.cuda.is_available():
-        print("benchmarks.gpu: left out, torch finds no CUDA GPU", file=sys.stderr)
+        built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+        print(f"benchmarks.gpu: nothing measured, torch {torch.__version__} ({built}) finds no GPU", file=sys.stderr)
         return
     from monai.networks.nets import UNet
 

@@ -16,6 +16,7 @@ from medimagenet.store.table import read_table, write_table
 from medimagenet.volume import Normalization
 
 BATCH = 2
+SHAPE = (200, 256, 256)
 WINDOW = Normalization(low=-160, high=240, subtract=40, divide=200)
 
 Array = NDArray[Any]

@@ -62,14 +62,15 @@ def peak_memory(contender: Contender) -> int:
     )
     peak = 0
     while process.poll() is None:
-        peak = max(peak, sum(map(_proportional_set_size, _tree(process.pid))))
+        peak = max(peak, sum(map(_proportional_set_size, tree(process.pid))))
         time.sleep(SAMPLE_S)
     if process.returncode:
         raise SystemExit(f"{contender.who} failed ({process.returncode}) while its memory was measured")
     return peak
 
 
-def _tree(root: int) -> list[int]:
+def tree(root: int) -> list[int]:
+    """A process and all that come from it."""
     found, waiting = [], [root]
     while waiting:
         pid = waiting.pop()

@@ -72,3 +72,35 @@ def test_the_page_is_made_from_the_results(tmp_path):
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
     assert (tmp_path / "page.md").read_text() == page.read_text()
+
+
+def test_without_a_gpu_its_benchmark_says_so_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    from benchmarks import gpu
+
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu", "--json", str(tmp_path / "gpu.json")])
+    gpu.main()
+    assert "nothing measured" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_cache_of_a_peer_holds_voxels(tmp_path):
+    """MONAI keeps what its own kind of transform made, and of any other nothing: a peer would be measured without."""
+    import numpy as np
+
+    from benchmarks import loading_monai
+
+    for k in range(2):
+        np.save(tmp_path / f"{k}.image.npy", np.zeros((20, 20, 20), np.float32))
+        np.save(tmp_path / f"{k}.label.npy", np.eye(20, dtype=np.uint8)[None].repeat(20, 0))
+    settings = [(name, 1, 0) for name in loading_monai.CACHES]
+    runs = loading_monai.monai(tmp_path, 8, settings)
+    assert [next(run()) for run in runs.values()] == [2] * 4
+    item = loading_monai.CACHES["MONAI CacheDataset, indices cached"](tmp_path)[0]
+    assert {name: value.dtype.itemsize for name, value in item.items()} == {
+        "image": 4,
+        "label": 1,
+        "label_fg_indices": 8,
+        "label_bg_indices": 8,
+    }
+    assert len(list((tmp_path / "monai").iterdir())) == 2
