@@ -264,8 +264,10 @@ class Hdf5Writer:
             names.append(place.name)
             begin += count
         stale = [] if self.packed is None else [path.name for path in self.packed.files() if path.name not in names]
-        (folder / _DONE).write_text(json.dumps({"files": names, "stale": stale}), encoding="utf-8")
-        sync(folder / _DONE)
+        listed = folder / f".{_DONE}"
+        listed.write_text(json.dumps({"files": names, "stale": stale}), encoding="utf-8")
+        sync(listed)
+        listed.replace(folder / _DONE)
         sync(folder)
 
     def _packed_form(self) -> Hdf5Form:

@@ -1,9 +1,10 @@
 """A folder of bytes that came from far away, for all processes of a node, of bounded size.
 
-An entry is a folder of files for one object; its name is a hash of what the object is. A file appears whole, by rename,
-and is never changed. The entry that was not used for the longest time goes first: it is renamed away and then removed,
-so that whoever has a file of it open goes on reading, and everybody else finds nothing and fetches again. The time of
-use is that of the entry's folder. Nothing here is needed: the cache may be deleted at any moment.
+An entry is a folder of files for one object; its name is a hash of what the object is. A file appears by rename, and is
+not changed afterwards, but where `remote_parts` fills its holes. The entry that was not used for the longest time goes
+first: it is renamed away and then removed, so that whoever has a file of it open goes on reading, and everybody else
+finds nothing and fetches again. The time of use is that of the entry's folder. Nothing here is needed: the cache may be
+deleted at any moment.
 """
 
 import contextlib
@@ -52,7 +53,7 @@ class NodeCache:
         self.limit_bytes = _limit(limit_bytes)
         self._written = self.limit_bytes  # so that the first file leads to a look at what is there
         self._touched: dict[Path, float] = {}
-        with self._failures():
+        with self.failures():
             for name in ("entries", "going"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
@@ -62,10 +63,10 @@ class NodeCache:
         name = hashlib.sha256("\n".join(parts).encode()).hexdigest()
         return self.folder / "entries" / name[:2] / name[2:]
 
-    def open(self, entry: Path, name: str) -> int | None:
+    def open(self, entry: Path, name: str, *, for_writing: bool = False) -> int | None:
         """A descriptor of a file, which the caller closes; None where it is not there."""
         try:
-            descriptor = os.open(entry / name, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(entry / name, (os.O_RDWR if for_writing else os.O_RDONLY) | os.O_CLOEXEC)
         except OSError:
             return None
         now = time.monotonic()
@@ -106,7 +107,7 @@ class NodeCache:
         StoreError
             The disk refuses. What `write` raises passes through; then no file is added.
         """
-        with self._failures():
+        with self.failures():
             while True:
                 entry.mkdir(parents=True, exist_ok=True)
                 try:
@@ -119,18 +120,23 @@ class NodeCache:
         try:
             with os.fdopen(os.dup(descriptor), "wb") as file:
                 write(file)
-            self._written += os.fstat(descriptor).st_size
+            written = _bytes_of(os.fstat(descriptor))
             Path(partial).replace(entry / name)
         except BaseException:
             os.close(descriptor)
             with contextlib.suppress(OSError):
                 Path(partial).unlink()
             raise
+        self.count(written)
+        return descriptor
+
+    def count(self, written: int) -> None:
+        """Take note of bytes that were added to a file, and make room where they are enough to look for it."""
+        self._written += written
         if self._written >= self.limit_bytes // _STEP:
             self._written = 0
             with contextlib.suppress(OSError):
                 self.shrink()
-        return descriptor
 
     def remove(self, entry: Path) -> None:
         """Take an entry out. Who has a file of it open reads on."""
@@ -149,7 +155,7 @@ class NodeCache:
     @contextlib.contextmanager
     def alone(self, entry: Path) -> Iterator[None]:
         """Wait until no other thread or process works on an entry. Where files cannot be locked, nobody waits."""
-        with self._failures():
+        with self.failures():
             entry.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(entry / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -197,7 +203,8 @@ class NodeCache:
             os.utime(entry)
 
     @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
+    def failures(self) -> Iterator[None]:
+        """Say of an OSError that the cache cannot be written, and where else it could be."""
         try:
             yield
         except OSError as error:
@@ -218,11 +225,16 @@ def _limit(given: int | None) -> int:
     return limit
 
 
+def _bytes_of(status: os.stat_result) -> int:
+    """What a file takes: of one with holes, less than its size."""
+    return min(status.st_size, 512 * status.st_blocks)
+
+
 def _use_and_size(entry: Path) -> tuple[float, int, Path] | None:
     """When an entry was last used, and the bytes of its files; None where it is just going."""
     try:
         with os.scandir(entry) as files:
-            size = sum(file.stat().st_size for file in files)
+            size = sum(_bytes_of(file.stat()) for file in files)
         return entry.stat().st_mtime, size, entry
     except OSError:
         return None

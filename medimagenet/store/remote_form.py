@@ -1,46 +1,48 @@
 """A store behind an address, seen by the reader: `form.Form` over objects, through the cache of the node.
 
-Documents and small shards are fetched whole. Of a large shard first comes the index, once; then those chunks that a
-patch touches, all of a patch in one file. When half of a shard has been fetched, the rest follows, and from then on it
-is one file and costs what a store on the disk costs. Entries of the cache are named by the hash that samples.parquet
-keeps of an array's files, so that a store that was compiled anew shares nothing with what it was.
+Of an array the two documents and the end of its first shard are asked for at once: small shards are whole then, of
+others the index is known, and the chunks that patches touch follow (`remote_parts`). Entries of the cache are named by
+the hash that samples.parquet keeps of an array's files, so that a store that was compiled anew shares nothing with what
+it was.
 """
 
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections import OrderedDict
+from collections.abc import Mapping, MutableMapping
+from dataclasses import asdict
+from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import google_crc32c
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..errors import StoreDamagedError, StoreError, StoreFormatError
+from ..errors import StoreDamagedError, StoreError
 from .form import checked_index
 from .layout import ATTRIBUTION, FOREGROUND, LEVEL, ROOT_METADATA, SAMPLES, TABLE
 from .metadata import ArrayMetadata, parse_array, parse_document
 from .remote_cache import NodeCache
-from .remote_objects import AT_ONCE, PART_BYTES, ChangedObjectError, Objects, Span, Version
+from .remote_objects import Objects, Version
+from .remote_parts import SMALL_BYTES, Parts, touched
 from .table import parse_table
 
-SMALL_BYTES = 1 << 18
-"""An object up to this size comes with its index, by one request."""
+AHEAD_BYTES = SMALL_BYTES
+"""Of the end of a shard that come with its index, by one request."""
 
-_WHOLE_SHARE = 0.5  # of a shard's bytes, fetched in pieces, after which the rest is fetched too
-_WHOLE_OF_CACHE = 4  # a shard larger than this part of the cache is never kept whole
-_CHUNKS_AT_ONCE = 256  # that are copied from one file of the cache to another: some MB
+_AHEAD = 16
+"""Ends of shards that are held until their array is read: some MB."""
+_FIRST_SHARD = f"{LEVEL}/c/0/0/0/0"
 _DOCUMENT = "document"
 _HEAD = "head"
 
 Quad = tuple[int, int, int, int]
+Ahead = MutableMapping[str, tuple[bytes, Version]]
+"""Ends of objects by key, with what they are the end of."""
 
 
 class RemoteChunks:
@@ -52,9 +54,13 @@ class RemoteChunks:
         Of the array's objects, below the store's address.
     content
         Hash of what the array is, from samples.parquet: part of the names in the cache.
+    ahead
+        Ends of shards that were fetched already.
     """
 
-    def __init__(self, objects: Objects, cache: NodeCache, prefix: str, content: str, what: str) -> None:
+    def __init__(
+        self, objects: Objects, cache: NodeCache, prefix: str, content: str, what: str, ahead: Ahead | None = None
+    ) -> None:
         self._objects = objects
         self._cache = cache
         self._prefix = prefix
@@ -62,7 +68,8 @@ class RemoteChunks:
         self._what = what
         document = fetch_document(objects, cache, f"{prefix}/{ROOT_METADATA}", content, what)
         self._metadata = parse_array(document, what)
-        self._heads: dict[tuple[int, ...], _Head] = {}
+        self._shards: dict[tuple[int, ...], Parts] = {}
+        self._ahead: Ahead = {} if ahead is None else ahead
 
     @property
     def metadata(self) -> ArrayMetadata:
@@ -74,55 +81,50 @@ class RemoteChunks:
         return self._objects.address(self._key(position))
 
     def open(self, position: tuple[int, ...], low: Quad, high: Quad) -> tuple[int, NDArray[np.int64]]:
-        """The shard where it is here as a whole, else a file in memory of the chunks that the box touches."""
-        head = self._head(position)
-        try:
-            descriptor = self._open_kept(head)
-            if descriptor is not None:
-                return descriptor, head.index
-            return self._open_parts(head, touched(self._metadata, low, high))
-        except ChangedObjectError:
-            self._cache.remove(head.entry)
-            raise
+        """What is here of a shard, with the chunks that the box touches among it."""
+        shard = self._shards.get(position)
+        if shard is None:
+            shard = self._shards[position] = self._shard(position)
+        return shard.open(touched(self._metadata.chunks_per_shard, self._metadata.chunk, low, high)), shard.index
 
     def _key(self, position: tuple[int, ...]) -> str:
         return f"{self._prefix}/{self._metadata.shard_key(position)}"
 
-    def _head(self, position: tuple[int, ...]) -> "_Head":
-        """What a shard is, and where its chunks are in it: from memory, from the cache, or from its end."""
-        head = self._heads.get(position)
-        if head is None:
-            key = self._key(position)
-            entry = self._cache.entry(self._objects.url, key, self._content)
-            head = self._kept_head(key, entry) or self._fetch_head(key, entry)
-            self._heads[position] = head
-        return head
+    def _shard(self, position: tuple[int, ...]) -> Parts:
+        """What a shard is, and where its chunks are in it: from the cache, or from its end."""
+        key = self._key(position)
+        entry = self._cache.entry(self._objects.url, key, self._content)
+        return self._kept_shard(key, entry) or self._fetch_shard(key, entry)
 
-    def _kept_head(self, key: str, entry: Path) -> "_Head | None":
+    def _parts(self, key: str, entry: Path, version: Version, index: bytes) -> Parts:
+        places = self._parse_index(index, version.size, self._objects.address(key))
+        return Parts(self._objects, self._cache, entry, key, version, places, self._what)
+
+    def _kept_shard(self, key: str, entry: Path) -> Parts | None:
         kept = self._cache.read(entry, _HEAD)
         if kept is None:
             return None
         line, _, index = kept.partition(b"\n")
         try:
-            version = Version(**json.loads(line))
-            return _Head(key, entry, version, self._parse_index(index, version.size, self._objects.address(key)))
+            return self._parts(key, entry, Version(**json.loads(line)), index)
         except (ValueError, TypeError, StoreDamagedError):  # cut by a crash of the machine
             self._cache.remove(entry)
             return None
 
-    def _fetch_head(self, key: str, entry: Path) -> "_Head":
+    def _fetch_shard(self, key: str, entry: Path) -> Parts:
         metadata = self._metadata
-        content, version = self._objects.tail(key, max(metadata.index_bytes, SMALL_BYTES), self._what)
+        content, version = self._ahead.pop(key, None) or (b"", None)
+        if version is None or len(content) < min(metadata.index_bytes, version.size):
+            content, version = self._objects.tail(key, max(metadata.index_bytes, AHEAD_BYTES), self._what)
         index = b""
         if metadata.sharded and metadata.index_first and len(content) < version.size:
             (index,) = self._objects.ranges(key, [(0, metadata.index_bytes)], version, self._what)
         elif metadata.sharded:
             index = content[: metadata.index_bytes] if metadata.index_first else content[-metadata.index_bytes :]
-        head = _Head(key, entry, version, self._parse_index(index, version.size, self._objects.address(key)))
-        if len(content) == version.size:
-            self._cache.write(entry, head.name("whole"), content)
+        shard = self._parts(key, entry, version, index)
         self._cache.write(entry, _HEAD, json.dumps(asdict(version)).encode() + b"\n" + index)
-        return head
+        shard.keep(version.size - len(content), content)
+        return shard
 
     def _parse_index(self, content: bytes, size: int, address: str) -> NDArray[np.int64]:
         metadata = self._metadata
@@ -134,126 +136,6 @@ class RemoteChunks:
             raise StoreDamagedError(f"{self._what}: the index of {address} differs from its checksum")
         index = np.frombuffer(content, dtype="<i8", count=2 * prod(metadata.chunks_per_shard)).reshape(-1, 2)
         return checked_index(index, size, metadata, self._what, address)
-
-    def _open_parts(self, head: "_Head", wanted: NDArray[np.int64]) -> tuple[int, NDArray[np.int64]]:
-        numbers = [int(number) for number in wanted[head.index[wanted, 0] >= 0]]
-        parts = self._kept_parts(head, numbers)
-        missing = [number for number in numbers if number not in parts]
-        if missing:
-            head.fetched += int(head.index[missing, 1].sum())
-            size = head.version.size
-            if head.fetched >= _WHOLE_SHARE * size and size * _WHOLE_OF_CACHE <= self._cache.limit_bytes:
-                return self._open_whole(head), head.index
-            spans = [(int(offset), int(offset + length)) for offset, length in head.index[missing]]
-            found = self._objects.ranges(head.key, spans, head.version, self._what)
-            self._keep(head, missing, found)
-            parts.update(zip(missing, found, strict=True))
-        moved, sizes = np.full_like(head.index, -1), head.index[numbers, 1]
-        moved[numbers, 0], moved[numbers, 1] = np.cumsum(sizes) - sizes, sizes
-        return memory_file(b"".join(parts[number] for number in numbers)), moved
-
-    def _keep(self, head: "_Head", numbers: list[int], parts: list[bytes]) -> None:
-        """Put chunks into one file: how many, number and length of each, their bytes. A file each takes far longer."""
-        table = [len(numbers), *(value for pair in zip(numbers, map(len, parts), strict=True) for value in pair)]
-        content = b"".join([np.array(table, dtype="<i8").tobytes(), *parts])
-        self._cache.write(head.entry, f"{head.name('pack')}-{uuid.uuid4().hex[:12]}", content)
-
-    def _kept_parts(self, head: "_Head", numbers: list[int]) -> dict[int, bytes]:
-        """Those of some chunks that are in the cache, as this process or another has put them there."""
-        if not all(number in head.packs for number in numbers):
-            self._look(head)
-        packs = head.packs  # as it is now: another thread may replace it
-        names: dict[str, list[int]] = {}
-        for number in numbers:
-            if number in packs:
-                names.setdefault(packs[number][0], []).append(number)
-        parts = {}
-        for name, inside in names.items():
-            descriptor = self._cache.open(head.entry, name)
-            if descriptor is None:  # evicted
-                head.packs = {number: place for number, place in packs.items() if place[0] != name}
-                continue
-            with os.fdopen(descriptor, "rb", buffering=0) as file:
-                for number in inside:
-                    parts[number] = os.pread(file.fileno(), int(head.index[number, 1]), packs[number][1])
-        return {number: part for number, part in parts.items() if len(part) == head.index[number, 1]}
-
-    def _look(self, head: "_Head") -> None:
-        """Learn which chunks are in files of the cache that were not there before."""
-        present = {name for name in self._cache.names(head.entry) if name.startswith(head.name("pack"))}
-        known = {name for name, _ in head.packs.values()}
-        packs = {number: place for number, place in head.packs.items() if place[0] in present}
-        for name in present - known:
-            content = self._cache.read(head.entry, name) or b""
-            numbers = np.frombuffer(content, dtype="<i8", count=1 if len(content) >= 8 else 0)
-            table = content[8 : 8 + 16 * int(numbers.sum())]
-            pairs = np.frombuffer(table[: len(table) // 16 * 16], dtype="<i8").reshape(-1, 2)
-            offsets = 8 + 16 * len(pairs) + np.cumsum(pairs[:, 1]) - pairs[:, 1]
-            if len(content) != 8 + pairs.nbytes + int(pairs[:, 1].sum()):
-                self._cache.remove_file(head.entry, name)  # cut by a crash of the machine
-                continue
-            packs.update({int(number): (name, int(at)) for (number, _), at in zip(pairs, offsets, strict=True)})
-        head.packs = packs
-
-    def _open_kept(self, head: "_Head") -> int | None:
-        """A shard that is in the cache as a whole; one that a crash of the machine has cut is not."""
-        name = head.name("whole")
-        descriptor = self._cache.open(head.entry, name)
-        if descriptor is not None and os.fstat(descriptor).st_size != head.version.size:
-            os.close(descriptor)
-            self._cache.remove_file(head.entry, name)
-            return None
-        return descriptor
-
-    def _open_whole(self, head: "_Head") -> int:
-        """Fetch a shard as a whole, unless another thread or process does so just now."""
-        cache = self._cache
-        with cache.alone(head.entry):
-            descriptor = self._open_kept(head)
-            if descriptor is None:
-                whole = head.name("whole")
-                descriptor = cache.fill(head.entry, whole, lambda file: self._write_whole(head, file))
-                for name in cache.names(head.entry):
-                    if name.startswith(head.name("pack")):
-                        cache.remove_file(head.entry, name)
-        head.fetched = 0
-        return descriptor
-
-    def _write_whole(self, head: "_Head", file: BinaryIO) -> None:
-        """Put a shard together: chunks that are in the cache, and between them what is not, some parts at a time."""
-        written: list[Span] = []
-        self._look(head)
-        numbers = list(head.packs)
-        for first in range(0, len(numbers), _CHUNKS_AT_ONCE):
-            for number, part in self._kept_parts(head, numbers[first : first + _CHUNKS_AT_ONCE]).items():
-                start = int(head.index[number, 0])
-                file.seek(start)
-                file.write(part)
-                written.append((start, start + len(part)))
-        for spans in batched_holes(written, head.version.size):
-            for (start, _), part in zip(
-                spans, self._objects.ranges(head.key, spans, head.version, self._what), strict=True
-            ):
-                file.seek(start)
-                file.write(part)
-
-
-@dataclass(slots=True, eq=False)
-class _Head:
-    """What is known of a shard."""
-
-    key: str
-    entry: Path
-    version: Version
-    index: NDArray[np.int64]
-    fetched: int = 0
-    """Bytes that this process has fetched of it, piece by piece."""
-    packs: dict[int, tuple[str, int]] = field(default_factory=dict)
-    """Where in which file of the cache a chunk is. Replaced, never changed: other threads read it."""
-
-    def name(self, part: str) -> str:
-        """Of a file in the cache that holds a part of this version."""
-        return f"{part}-{self.version.stamp}"
 
 
 class RemoteForm:
@@ -281,6 +163,7 @@ class RemoteForm:
         self._cache = NodeCache(cache_dir, cache_bytes)
         self._table: pa.Table | None = None
         self._rows: dict[str, int] = {}
+        self._ahead: OrderedDict[str, tuple[bytes, Version]] = OrderedDict()
 
     @property
     def path(self) -> str:
@@ -296,10 +179,6 @@ class RemoteForm:
             There is no store at the address, or the server refuses.
         """
         where = self.path
-        if where.endswith((".h5", ".hdf5")):
-            raise StoreFormatError(
-                f"{where} is a store in the HDF5 form, which is read from a disk only: fetch it first"
-            )
         try:
             content, _ = self._objects.whole(ROOT_METADATA, "store")
         except StoreDamagedError:
@@ -317,10 +196,18 @@ class RemoteForm:
         return self._table
 
     def attributes(self, sample_id: str, name: str) -> Mapping[str, Any]:
-        """Attributes of the image's `zarr.json`."""
+        """Attributes of the image's `zarr.json`. What its voxels need first is fetched with it."""
         what = f"sample {sample_id}, array {name}"
-        key = f"{self._prefix(sample_id, name)}/{ROOT_METADATA}"
-        document = fetch_document(self._objects, self._cache, key, self._content(sample_id, name), what)
+        prefix, content = self._prefix(sample_id, name), self._content(sample_id, name)
+        keys = [f"{prefix}/{ROOT_METADATA}", f"{prefix}/{LEVEL}/{ROOT_METADATA}"]
+        missing = [key for key in keys if not self._is_kept(key, content, _DOCUMENT)]
+        if missing:
+            calls = [partial(self._read_ahead, key, content, what) for key in missing]
+            shard = f"{prefix}/{_FIRST_SHARD}"
+            if not self._is_kept(shard, content, _HEAD):
+                calls.append(partial(self._read_end, shard, what))
+            self._objects.together(calls)
+        document = fetch_document(self._objects, self._cache, keys[0], content, what)
         attributes: Mapping[str, Any] = document.get("attributes", {})
         return attributes
 
@@ -329,7 +216,24 @@ class RemoteForm:
         prefix = self._prefix(sample_id, name)
         what = f"sample {sample_id}, {'' if name == FOREGROUND else 'array '}{name}"
         prefix = prefix if name == FOREGROUND else f"{prefix}/{LEVEL}"
-        return RemoteChunks(self._objects, self._cache, prefix, self._content(sample_id, name), what)
+        content = self._content(sample_id, name)
+        return RemoteChunks(self._objects, self._cache, prefix, content, what, self._ahead)
+
+    def _is_kept(self, key: str, content: str, name: str) -> bool:
+        return (self._cache.entry(self._objects.url, key, content) / name).is_file()
+
+    def _read_ahead(self, key: str, content: str, what: str) -> None:
+        """Fetch a document before it is asked for. What is wrong with it is said when it is."""
+        with contextlib.suppress(StoreError):
+            fetch_document(self._objects, self._cache, key, content, what)
+
+    def _read_end(self, key: str, what: str) -> None:
+        """Fetch the end of what probably is the first shard, whose document is not known yet."""
+        with contextlib.suppress(StoreError):
+            self._ahead[key] = self._objects.tail(key, AHEAD_BYTES, what)
+        while len(self._ahead) > _AHEAD:
+            with contextlib.suppress(KeyError):  # another thread was first
+                self._ahead.popitem(last=False)
 
     def sample_ids(self) -> set[str]:
         """Those of the table: not every server lists what it has. A sample that is missing shows when it is read."""
@@ -402,39 +306,3 @@ def fetch_document(objects: Objects, cache: NodeCache, key: str, content: str, w
     document = parse_document(found, what)
     cache.write(entry, _DOCUMENT, found)
     return document
-
-
-def batched_holes(written: Sequence[Span], size: int) -> list[list[Span]]:
-    """What is not written of `size` bytes, in spans of one request each, as many together as run at once."""
-    holes, reached = [], 0
-    for start, stop in [*sorted(written), (size, size)]:
-        holes += [(at, min(at + PART_BYTES, start)) for at in range(reached, start, PART_BYTES)]
-        reached = max(reached, stop)
-    batches: list[list[Span]] = [[]]
-    for span in holes:
-        if sum(stop - start for start, stop in batches[-1]) + span[1] - span[0] > AT_ONCE * PART_BYTES:
-            batches.append([])
-        batches[-1].append(span)
-    return [batch for batch in batches if batch]
-
-
-def touched(metadata: ArrayMetadata, low: Quad, high: Quad) -> NDArray[np.int64]:
-    """Numbers, in C order, of the chunks of a shard that a box touches."""
-    counts, lead = metadata.chunks_per_shard, 4 - len(metadata.chunk)
-    boxes = zip(metadata.chunk, low[lead:], high[lead:], strict=True)
-    axes = np.ix_(*(np.arange(a // c, (b - 1) // c + 1) for c, a, b in boxes))
-    return np.asarray(np.ravel_multi_index(axes, counts), dtype=np.int64).reshape(-1)
-
-
-def memory_file(content: bytes) -> int:
-    """A descriptor of a file that is nowhere but in memory (or, where there is no such thing, has no name)."""
-    if not hasattr(os, "memfd_create"):
-        with tempfile.TemporaryFile() as file:
-            file.write(content)
-            file.flush()
-            return os.dup(file.fileno())
-    descriptor = os.memfd_create("chunks", os.MFD_CLOEXEC)
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    return descriptor

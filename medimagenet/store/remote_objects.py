@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -26,12 +26,14 @@ from ..errors import StoreDamagedError, StoreError
 
 SCHEMES = ("s3", "gs", "http", "https")
 
-GAP_BYTES = 1 << 17
-"""Bytes between two ranges that are fetched too, so that one request does for both: what comes in 2 ms at 60 MB/s."""
-PART_BYTES = 8 << 20
+GAP_BYTES = 1 << 18
+"""Bytes between two ranges that are fetched too, so that one request does for both: what comes in 4 ms at 60 MB/s. With
+half of it a first patch of 96³ takes 16 requests instead of 4, and nearly twice the time where the server is 20 ms away
+(`benchmarks/remote.py`)."""
+PART_BYTES = 4 << 20
 """Of one request at most; so many requests at once as there are threads bound the memory."""
-AT_ONCE = 8
-"""Requests at once of this process, for all stores."""
+AT_ONCE = 16
+"""Requests at once of this process, for all stores, beside one of each thread that reads."""
 
 _TRIES = 3  # of a body that was cut; obstore itself repeats what is refused or does not begin
 _STATUS = re.compile(r"status code: (\d{3}[A-Za-z ]*)")
@@ -42,6 +44,7 @@ _GOOGLE_LOGIN = Path("~/.config/gcloud/application_default_credentials.json")
 
 _ADDRESS = re.compile(rf"({'|'.join(SCHEMES)}):/{{1,2}}([^/].*)", re.IGNORECASE)
 
+S = TypeVar("S")
 T = TypeVar("T")
 Span = tuple[int, int]
 """First byte and one past the last."""
@@ -139,32 +142,62 @@ class Objects:
         found = []
         for start, stop in spans:
             first = next(span for span in merged if span[0] <= start and stop <= span[1])
-            found.append(parts[first][start - first[0] : stop - first[0]])
+            found.append(bytes(parts[first][start - first[0] : stop - first[0]]))
         return found
 
-    def download(self, key: str, version: Version, take: Callable[[bytes], object], what: str) -> None:
+    def gather(
+        self,
+        key: str,
+        spans: Sequence[Span],
+        version: Version,
+        take: Callable[[int, memoryview], object],
+        what: str,
+    ) -> None:
+        """Hand ranges of an object, with what is between near ones, to `take`: first byte, and bytes.
+
+        It is called by several threads at once, in any order, as the answers come. No piece is longer than
+        `PART_BYTES`. Errors are those of `ranges`, and what `take` raises.
+        """
+        pieces = [
+            (at, min(at + PART_BYTES, stop))
+            for start, stop in merge_spans(spans)
+            for at in range(start, stop, PART_BYTES)
+        ]
+        self._at_once(lambda span: take(span[0], self._range(key, span, version, what)), pieces)
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Results of functions that fetch something, called at once. None is running any more when this returns."""
+        return self._at_once(_call, calls)
+
+    def download(self, key: str, version: Version, take: Callable[[memoryview], object], what: str) -> None:
         """Hand the bytes of an object to `take` in their order, a few parts at a time. Errors are those of `ranges`."""
         spans = [(at, min(at + PART_BYTES, version.size)) for at in range(0, version.size, PART_BYTES)]
         for at in range(0, len(spans), AT_ONCE):
             for part in self._at_once(lambda span: self._range(key, span, version, what), spans[at : at + AT_ONCE]):
                 take(part)
 
-    def fold(self, key: str, take: Callable[[bytes], object], what: str) -> int:
+    def fold(self, key: str, take: Callable[[memoryview], object], what: str) -> int:
         """As `download`, of whatever version there is; returns the size."""
-        content, version = self.tail(key, PART_BYTES, what)
+        content, version = self._get(key, what, {"range": {"suffix": PART_BYTES}})
         if len(content) == version.size:
             take(content)
         else:
             self.download(key, version, take, what)
         return version.size
 
-    def _at_once(self, function: Callable[[Span], T], spans: Sequence[Span]) -> list[T]:
-        if len(spans) == 1:
-            return [function(spans[0])]
-        return list(_threads(os.getpid()).map(function, spans))
+    def _at_once(self, function: Callable[[S], T], values: Sequence[S]) -> list[T]:
+        """One of them by this thread. When one fails, those that have begun are waited for, and no other begins."""
+        others = [_threads(os.getpid()).submit(function, value) for value in values[1:]]
+        try:
+            found = [function(value) for value in values[:1]]
+            return found + [other.result() for other in others]
+        finally:
+            for other in others:
+                other.cancel()
+            wait(others)
 
-    def _range(self, key: str, span: Span, version: Version, what: str) -> bytes:
-        content, found = self._bytes(key, what, {"range": span})
+    def _range(self, key: str, span: Span, version: Version, what: str) -> memoryview:
+        content, found = self._get(key, what, {"range": span})
         if found != version:
             raise ChangedObjectError(
                 f"{what}: {self.address(key)} has changed since it was first read ({_differ(version, found)}): open "
@@ -175,13 +208,18 @@ class Objects:
         return content
 
     def _bytes(self, key: str, what: str, options: Mapping[str, Any]) -> tuple[bytes, Version]:
+        content, version = self._get(key, what, options)
+        return bytes(content), version
+
+    def _get(self, key: str, what: str, options: Mapping[str, Any]) -> tuple[memoryview, Version]:
+        """What is in obstore's memory, not copied, and which version it is of."""
         _check_process(f"{what}: {self.address(key)}")
         for attempt in range(1, _TRIES + 1):
             try:
                 answer = obstore.get(self._store, key, options=dict(options))
                 meta = answer.meta
                 version = Version(int(meta["size"]), meta["e_tag"], str(meta["last_modified"]))
-                return bytes(answer.bytes()), version
+                return memoryview(answer.bytes()), version
             except FileNotFoundError:
                 raise StoreDamagedError(f"{what}: there is no {self.address(key)}") from None
             except (BaseError, OSError, ValueError) as error:
@@ -199,6 +237,10 @@ def merge_spans(spans: Sequence[Span]) -> list[Span]:
         else:
             merged.append((start, stop))
     return merged
+
+
+def _call(function: Callable[[], T]) -> T:
+    return function()
 
 
 @lru_cache(maxsize=1)

@@ -102,9 +102,9 @@ def create_store(
 def _create(path: Path, attributes: Mapping[str, Any]) -> None:
     """Make the store beside its place and rename it there, so that it never exists without its attributes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
+    for leftover in path.parent.glob(f"{glob.escape(_beside(path))}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
+    partial = Path(tempfile.mkdtemp(prefix=_beside(path), dir=path.parent))
     try:
         partial.chmod(0o777 & ~_umask())
         (partial / SAMPLES).mkdir()
@@ -116,6 +116,11 @@ def _create(path: Path, attributes: Mapping[str, Any]) -> None:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     sync(path.parent)
+
+
+def _beside(path: Path) -> str:
+    """How folders begin that are no store yet, or no longer: what a kill leaves of them goes with the next run."""
+    return f".{path.name}.partial-"
 
 
 def _umask() -> int:
@@ -266,9 +271,11 @@ class StoreWriter:
         _unlock(self.path)
 
     def discard(self) -> None:
-        """Remove the store, with all that is committed."""
+        """Remove the store, with all that is committed: away by one rename, so that no kill leaves half of one."""
         self.close()
-        shutil.rmtree(self.path)
+        going = Path(tempfile.mkdtemp(prefix=_beside(self.path), dir=self.path.parent))
+        self.path.rename(going / self.path.name)
+        shutil.rmtree(going)
 
     def _check(self, data: SampleData) -> None:
         unknown = sorted(set(data.row) - set(GIVEN))

@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -280,6 +281,30 @@ def test_killed_at_any_moment_it_continues_to_the_same_bytes(tmp_path, tools):
     tools.write(tmp_path / "b/s.h5", ("p1", "p2", "p3", "p4"), max_file_bytes=150_000)
     assert files(tmp_path / "a") == files(tmp_path / "b")
     assert verify(tmp_path / "a/s.h5") == []
+
+
+def test_killed_while_its_folder_is_removed_it_is_whole(tmp_path, tools, monkeypatch):
+    class KilledError(BaseException):
+        pass
+
+    writer = tools.create(tmp_path / "s.h5")
+    writer.commit([writer.write_sample(tools.sample("p1"))])
+    remove = shutil.rmtree
+
+    def kill_half_way(folder, **options):
+        if (Path(folder) / "zarr.json").exists() or next(Path(folder).glob("*/zarr.json"), None):
+            next(Path(folder).rglob("zarr.json")).unlink()
+            raise KilledError
+        remove(folder, **options)
+
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(shutil, "rmtree", kill_half_way)
+        writer.finish("# Attribution\n", {"n_samples": 1})
+    again = tools.create(tmp_path / "s.h5", resume=True)
+    assert [row["sample_id"] for row in again.rows()] == ["p1"]
+    again.finish("# Attribution\n", {"n_samples": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]
+    assert verify(tmp_path / "s.h5") == []
 
 
 def test_an_error_of_the_disk_while_packing(tmp_path, tools, monkeypatch):
