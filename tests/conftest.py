@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -27,6 +28,7 @@ PROGRAMS = {  # outside program -> Debian package
 }
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets jobs in the background, and theirs, ignore it
 
 # Kernels compile in the first call, hence no deadline. In CI the examples are the same in every run.
 settings.register_profile("medimagenet", deadline=None, derandomize=bool(os.environ.get("CI")))
