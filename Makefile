@@ -8,12 +8,15 @@
 #   make test-fuzz  damaged files for FUZZ_SECONDS (600) from another seed each time
 #   make test-all   what takes minutes more: slow tests, kernels as plain Python, oldest dependencies
 #
-# VENV=folder puts the environment elsewhere, PYTHON=program chooses the Python that makes it.
+# VENV=folder puts the environment elsewhere, PYTHON=program chooses the Python that makes it, WORKERS=n how many processes
+# share the tests (0: this one alone; as many as CPUs, 8 at most, where not given). ARGS=... goes to pytest.
 
 SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest
+SHARED_OUT := -n $(WORKERS) --maxprocesses 8 --dist loadfile
 PROJECT := pyproject.toml constraints.txt
 DEMO_DIR ?= demo-output
 AREAS ?= query download scan decode kernels convert compile store remote loading rtstruct gpu
@@ -36,7 +39,7 @@ demo: $(VENV)/.has-train
 
 test: $(VENV)/.has-dev
 	@echo; echo '== test: the whole suite; tests whose program or data is absent say so and skip'
-	$(PYTEST) $(ARGS)
+	$(PYTEST) $(SHARED_OUT) $(ARGS)
 
 lint: $(VENV)/.has-dev
 	@echo; echo '== lint: ruff check, ruff format, mypy, import-linter'
@@ -67,11 +70,11 @@ test-fuzz: $(VENV)/.has-dev
 
 test-plain-python: $(VENV)/.has-dev
 	@echo; echo '== test-plain-python: the kernels as plain Python; what compiles must also be right uncompiled'
-	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels -m 'not slow' $(ARGS)
+	NUMBA_DISABLE_JIT=1 $(PYTEST) tests/kernels -m 'not slow' $(SHARED_OUT) $(ARGS)
 
 test-oldest: $(VENV)-oldest/.has-oldest
 	@echo; echo '== test-oldest: the suite with the oldest versions that pyproject.toml allows'
-	$(VENV)-oldest/bin/python -m pytest $(ARGS)
+	$(VENV)-oldest/bin/python -m pytest $(SHARED_OUT) $(ARGS)
 
 clean:
 	@echo; echo '== clean: environments, caches and built pages'
