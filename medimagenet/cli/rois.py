@@ -38,7 +38,7 @@ def _render(table: RoiTable, *, with_recipe: bool) -> None:
     columns = ["region", "objects", "patients", "TG-263", "modalities", *(["taken by"] if with_recipe else [])]
     rows = [
         [
-            roi.name,
+            roi.name or "(no name)",
             roi.series,
             roi.patients,
             roi.tg263 or "",
@@ -51,6 +51,8 @@ def _render(table: RoiTable, *, with_recipe: bool) -> None:
         write_table(columns, rows)
         write_line()
     write_line(f"{plural(len(table.rois), 'name')} in {plural(table.objects, 'object')}")
+    for sentence in table.unknown:
+        write_line(f"Not counted: {sentence}")
     if table.classes:
         write_line()
         write_table(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from ..sources.idc import NAME as PUBLIC_SOURCE
 from .links import ANNOTATIONS, REGISTRATION
 
 Row = Mapping[str, Any]
@@ -59,6 +60,9 @@ class Graph:
             if row["Modality"] == REGISTRATION:
                 self._registrations[row["PatientID"]].append(row)
         annotations = [row for row in self.rows if row["Modality"] in ANNOTATIONS]
+        public = [row for row in annotations if row["source"] == PUBLIC_SOURCE]
+        told = {row["Modality"] for row in public if row["referenced_series"] is not None}
+        self._untold = {(row["PatientID"], row["Modality"]) for row in public if row["Modality"] not in told}
         self._sources = {row["key"]: self._find_sources(row) for row in annotations}
         self._annotated = {
             (row["Modality"], origin["SeriesInstanceUID"])
@@ -82,6 +86,13 @@ class Graph:
     def is_annotated(self, row: Row, modality: str) -> bool:
         """Whether an annotation of this modality was made from a series of this UID, be it another copy of it."""
         return (modality, row["SeriesInstanceUID"]) in self._annotated
+
+    def is_untold(self, row: Row, modality: str) -> bool:
+        """Whether the patient has public annotations of this modality of which the index does not say what they mean.
+
+        Of public series a side index says it, and only of those modalities for which there is one (`sides`).
+        """
+        return (row["PatientID"], modality) in self._untold
 
     def in_frame(self, row: Row, modality: str) -> list[Row]:
         """Rows of a modality with the patient and frame of reference of `row`, which is not among them."""

@@ -1,13 +1,15 @@
 """Names of regions over a cohort, and what the patterns of a recipe take of them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..rois import RoiMatch, Several, match_rois, tg263_name
+from ..sources.idc import NAME as PUBLIC_SOURCE
 from .graph import Row
 from .samples import find_samples
+from .sides import untold_names
 
 if TYPE_CHECKING:
     from .table import Index
@@ -56,6 +58,8 @@ class RoiTable:
     classes: tuple[ClassCount, ...] = ()
     objects: int = 0
     """RTSTRUCT and SEG objects that were looked at."""
+    unknown: tuple[str, ...] = ()
+    """Of which objects the index does not have the names, and where they are."""
 
 
 def count_rois(
@@ -78,8 +82,9 @@ def count_rois(
     ValueError
         A pattern is none, or the modalities are wrong.
     """
-    rows = _objects(index, modalities)
+    rows, unknown = _named(_objects(index, modalities))
     matches = [match_rois(row["roi_names"] or (), classes, several=several) for row in rows] if classes else []
+    repeats = [Counter(row["roi_names"] or ()) for row in rows]
     taken_by: dict[str, dict[str, None]] = defaultdict(dict)
     for match in matches:
         for label, names in match.classes.items():
@@ -92,8 +97,9 @@ def count_rois(
     counts = [_count(name, having, tuple(taken_by.get(name, ()))) for name, having in found.items()]
     return RoiTable(
         rois=tuple(sorted(counts, key=lambda count: (-count.series, count.name))),
-        classes=tuple(_class(label, matches) for label in classes or ()),
+        classes=tuple(_class(label, matches, repeats, is_first=several == "first") for label in classes or ()),
         objects=len(rows),
+        unknown=unknown,
     )
 
 
@@ -103,6 +109,18 @@ def _objects(index: "Index", modalities: str | Sequence[str] | None) -> list[Row
     samples = find_samples(index, modalities).samples
     rows = {row["key"]: row for sample in samples for row in sample.series.values() if row["Modality"] in REGIONS}
     return list(rows.values())
+
+
+def _named(rows: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
+    """Rows without public ones whose names are in a side index that was not here when they were written."""
+    told = {row["Modality"] for row in rows if row["source"] == PUBLIC_SOURCE and row["roi_names"] is not None}
+    untold = Counter(str(row["Modality"]) for row in rows if _is_untold(row, told))
+    sentences = tuple(untold_names(modality, count) for modality, count in sorted(untold.items()))
+    return [row for row in rows if not _is_untold(row, told)], sentences
+
+
+def _is_untold(row: Row, told: set[str]) -> bool:
+    return row["source"] == PUBLIC_SOURCE and row["Modality"] not in told and row["roi_names"] is None
 
 
 def _count(name: str, rows: Sequence[Row], taken_by: tuple[str, ...]) -> RoiCount:
@@ -116,16 +134,23 @@ def _count(name: str, rows: Sequence[Row], taken_by: tuple[str, ...]) -> RoiCoun
     )
 
 
-def _class(label: str, matches: Sequence[RoiMatch]) -> ClassCount:
+def _class(
+    label: str, matches: Sequence[RoiMatch], repeats: Sequence[Mapping[str, int]], *, is_first: bool
+) -> ClassCount:
+    """Per object the regions of a class; `repeats` says how many of its regions share a name."""
     taken = [match.classes[label] for match in matches]
+    regions = [
+        min(len(group), 1) if is_first else sum(count[name] for name in group)
+        for group, count in zip(taken, repeats, strict=True)
+    ]
     names: dict[str, int] = defaultdict(int)
     for group in taken:
         for name in group:
             names[name] += 1
     return ClassCount(
         label=label,
-        once=sum(len(group) == 1 for group in taken),
-        several=sum(len(group) > 1 for group in taken),
-        nothing=sum(not group for group in taken),
+        once=regions.count(1),
+        several=sum(number > 1 for number in regions),
+        nothing=regions.count(0),
         names=tuple(sorted(names, key=lambda name: (-names[name], name))),
     )

@@ -30,6 +30,25 @@ def how_to_get(names: Iterable[str]) -> str:
     return f'{which} {", ".join(names)}, not here yet: "medimagenet update {options}" fetches {them}'
 
 
+def untold_reference(modality: str) -> str:
+    """Why it is not known what public annotations of a modality refer to, and what helps."""
+    if modality not in REFERENCES:
+        return f"what public {modality} refer to is in no index of IDC: download, then index"
+    return f"what public {modality} refer to is unknown: it is in the {_how_to_get_into_rows(modality)}"
+
+
+def untold_names(modality: str, count: int) -> str:
+    """That the names of regions of public annotations are not known, and what helps."""
+    return f"the names of {count} public {modality} are in the {_how_to_get_into_rows(modality)}"
+
+
+def _how_to_get_into_rows(modality: str) -> str:
+    return f'{how_to_get([REFERENCES[modality]])}; then write this index anew: "medimagenet search ... --parquet"'
+
+
+UNTOLD_FRAME = "the frame of reference, by which public images are joined, is in no index of IDC: download, then index"
+
+
 def sample_limits(here: Here, modalities: Iterable[str]) -> list[str]:
     """Why public series of these modalities, the leading one first, cannot be joined into samples."""
     names = list(modalities)

@@ -62,3 +62,45 @@ def test_bonds_of_images(make_record, make_object):
     assert {each.reason for each in explain_samples(Index.from_records(records), "CT")} == {
         "nothing else was asked for"
     }
+
+
+@pytest.fixture
+def public(make_record, make_object):
+    """A public CT, PET, RTSTRUCT and RTDOSE as the index has them without side indices; and the user's own CT."""
+
+    def of(**values):
+        values = {"referenced_series": None, "referenced_instances": None} | values
+        return Index.from_records(
+            [
+                make_record("ct", "CT", "1.2", source="idc", FrameOfReferenceUID=None),
+                make_record("pt", "PT", "1.3", source="idc", FrameOfReferenceUID=None),
+                make_object("rs", "RTSTRUCT", source="idc", FrameOfReferenceUID=None, **values),
+                make_object("rd", "RTDOSE", source="idc", FrameOfReferenceUID=None, referenced_series=None),
+                make_record("own ct", "CT", "1.4", PatientID="q", FrameOfReferenceUID=None),
+            ]
+        )
+
+    return of
+
+
+def test_what_the_public_index_does_not_tell_is_unknown_and_not_absent(public):
+    explained = {each.key: each.reason for each in explain_samples(public(), "CT,RTSTRUCT,RTDOSE,PT")}
+    unknown = "what public RTSTRUCT refer to is unknown: it is in the side index rtstruct_index"
+    assert explained["rs"].startswith(unknown)
+    assert '"medimagenet update --side rtstruct_index" fetches it' in explained["rs"]
+    assert explained["ct"].startswith(unknown)
+    dose = "what public RTDOSE refer to is in no index of IDC: download, then index"
+    frame = "the frame of reference, by which public images are joined, is in no index of IDC: download, then index"
+    assert explained["ct"].endswith(f"; {dose}; {frame}")
+    assert (explained["rd"], explained["pt"]) == (dose, frame)
+    assert explained["own ct"].startswith(
+        "no RTSTRUCT refers to the CT; no RTDOSE refers to the CT; the CT has no Frame"
+    )
+
+
+def test_what_a_side_index_told_is_known(public):
+    reasons = {each.key: each.reason for each in explain_samples(public(referenced_series=("9",)), "CT,RTSTRUCT")}
+    assert reasons["ct"] == "no RTSTRUCT refers to the CT"
+    assert reasons["rs"] == "the images of the RTSTRUCT are not in the index, and no CT has its frame of reference"
+    outcomes = {each.key: each.outcome for each in explain_samples(public(referenced_series=("1.2",)), "CT,RTSTRUCT")}
+    assert (outcomes["ct"], outcomes["rs"]) == ("leads", "taken")

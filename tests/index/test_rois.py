@@ -56,3 +56,26 @@ def test_what_classes_take_of_the_objects_of_samples(index):
 
 def test_no_object_names_regions(make_record):
     assert count_rois(Index.from_records([make_record("ct", "CT", "1.2")])).rois == ()
+
+
+def test_names_of_public_objects_that_the_index_does_not_have_are_no_names(make_object):
+    def index(**values):
+        values = {"roi_names": None} | values
+        seg = make_object("seg", "SEG", source="idc", roi_names=("Liver",))
+        return Index.from_records([seg, make_object("rs", "RTSTRUCT", source="idc", **values)])
+
+    table = count_rois(index(), {"liver": ["liver"]})
+    assert (table.objects, [roi.name for roi in table.rois]) == (1, ["Liver"])
+    assert (table.classes[0].once, table.classes[0].nothing) == (1, 0)
+    (sentence,) = table.unknown
+    assert sentence.startswith("the names of 1 public RTSTRUCT are in the side index rtstruct_index")
+    assert "medimagenet update --side rtstruct_index" in sentence
+    assert count_rois(index(roi_names=("GTV",))).unknown == ()
+
+
+def test_regions_that_share_a_name_are_several(make_object):
+    index = Index.from_records([make_object("rs", "RTSTRUCT", roi_names=("GTV", "GTV", "Heart"))])
+    (taken,) = count_rois(index, {"tumour": ["gtv"]}).classes
+    assert (taken.once, taken.several, taken.nothing, taken.names) == (0, 1, 0, ("GTV",))
+    (first,) = count_rois(index, {"tumour": ["gtv"]}, several="first").classes
+    assert (first.once, first.several) == (1, 0)
