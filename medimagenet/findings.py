@@ -79,6 +79,7 @@ SEVERITY: dict[str, Severity] = {
     "monochrome1": Severity.INFO,
     "mixed_rescale": Severity.INFO,
     "no_rescale": Severity.WARNING,
+    "rescale_not_hu": Severity.WARNING,
     "suv_not_computable": Severity.ERROR,
     "dose_not_absolute": Severity.WARNING,
     "dose_not_whole_plan": Severity.WARNING,

@@ -27,7 +27,7 @@ from .extent import is_repeated
 from .frames import Frame
 from .header import ImageHeader
 from .lossless import decode_lossless, is_for_lossless
-from .pixels import NATIVE, Rescale, decode_frames, repeated_error, stored_dtype
+from .pixels import NATIVE, Rescale, check_once, decode_frames, repeated_error, stored_dtype
 from .processes import HAS_FORK, all_in_processes, shared_empty
 
 SMALL_BYTES = 4 << 20  # of pixels: below it threads cost more than they bring
@@ -148,6 +148,8 @@ def _fill_instance(planes: Planes, factor: float) -> bool:
 
 def _decoded(header: ImageHeader) -> NDArray[Any]:
     """Stored values of an instance that is compressed, or that only pydicom reads."""
+    if header.pixel_offset is None:
+        check_once(header.path)
     stored = decode_lossless(header) if is_for_lossless(header) else None
     return decode_frames(read_dataset(header.path), header.name) if stored is None else stored
 

@@ -65,6 +65,7 @@ IMAGE: Mapping[int, tuple[str, str]] = {
     0x00280120: ("PixelPaddingValue", WHOLE),
     0x00281052: ("RescaleIntercept", TEXT),
     0x00281053: ("RescaleSlope", TEXT),
+    0x00281054: ("RescaleType", TEXT),
     0x00282110: ("LossyImageCompression", TEXT),
 }
 """What the decoding of one image looks at."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +18,13 @@ from .._lazy import LazyModule
 from ..errors import DicomError
 from ..findings import Finding
 from .codestream import check_frames, surplus_length
-from .elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE
+from .elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, PIXEL_DATA, UNDEFINED
 from .header import ImageHeader
 
 if TYPE_CHECKING:
     import pydicom
 else:
-    pydicom = LazyModule("pydicom", "pixels")  # slow, and plain series do without
+    pydicom = LazyModule("pydicom", "pixels", "filereader")  # slow, and plain series do without
 
 NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE)
 LOSSY = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 93, 100, 101, 102, 103, 104, 105, 106, 112, 203))
@@ -39,6 +40,8 @@ class Rescale:
 
     slope: float = 1.0
     intercept: float = 0.0
+    kind: str = ""
+    """Rescale Type (0028,1054), what the values then are; empty where it is not stated."""
 
     @property
     def is_identity(self) -> bool:
@@ -67,7 +70,7 @@ def rescale_from(name: str, values: Mapping[str, Any]) -> Rescale:
     slope = finite(name, values, "RescaleSlope", 1.0)
     if slope == 0.0:
         raise DicomError(f"{name} has RescaleSlope (0028,1053) 0: all its values are lost")
-    return Rescale(slope, finite(name, values, "RescaleIntercept", 0.0))
+    return Rescale(slope, finite(name, values, "RescaleIntercept", 0.0), str(values.get("RescaleType", "")))
 
 
 def is_lossy(header: ImageHeader) -> bool:
@@ -109,16 +112,42 @@ def stored_dtype(header: ImageHeader) -> np.dtype[Any]:
 
 def surplus_bytes(header: ImageHeader) -> int:
     """Bytes of PixelData beyond those of the frames that the header counts, a byte that makes them even set aside."""
-    if header.pixel_offset is None:
-        return 0
     values = header.values
     text = str(values.get("NumberOfFrames", 1))
     n_frames = int(text) if text.isdecimal() else 1
-    if header.pixel_length >= 0:
+    length = header.pixel_length
+    if header.pixel_offset is None:
+        length = next((count for count in pixel_lengths(header.path) if count != UNDEFINED), 0)
+    if length >= 0:
         needed = n_frames * values["Rows"] * values["Columns"] * stored_dtype(header).itemsize
-        return max(0, header.pixel_length - needed - needed % 2)
+        return max(0, length - needed - needed % 2)
     with header.path.open("rb") as file:
-        return surplus_length(file, header.pixel_offset, header.path.stat().st_size, n_frames)
+        return surplus_length(file, header.pixel_offset or 0, header.path.stat().st_size, n_frames)
+
+
+def pixel_lengths(path: Path) -> list[int]:
+    """Bytes of every PixelData (7FE0,0010) of a file that only pydicom reads; 2**32 - 1 where its end is marked."""
+    lengths: list[int] = []
+
+    def note(tag: int, _: str | None, length: int) -> bool:
+        lengths.extend([length] * (tag == PIXEL_DATA))
+        return False
+
+    with suppress(Exception), path.open("rb") as file:  # what is wrong with the file, decoding says
+        pydicom.filereader.read_partial(file, stop_when=note, force=True, specific_tags=["SOPClassUID"])
+    return lengths
+
+
+def check_once(path: Path) -> None:
+    """Refuse a file that only pydicom reads if its pixels are there twice.
+
+    Raises
+    ------
+    DicomError
+        They are.
+    """
+    if len(pixel_lengths(path)) > 1:
+        raise repeated_error(path.name)
 
 
 def repeated_error(name: str) -> DicomError:

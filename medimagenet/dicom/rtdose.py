@@ -17,7 +17,7 @@ from ..volume import Volume
 from .elements import read_dataset, read_elements
 from .header import METADATA, keyword_values
 from .onto import resample_onto, voxels_outside
-from .pixels import decode_frames
+from .pixels import check_once, decode_frames
 from .stack import SlicePlane, Stack, plane_from_values, stack_slices
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def read_dose(file: Path, reference: Grid | Volume | None = None, *, parallel: b
         raise DicomError(f"{path.name} has a header that cannot be read: {error}") from error
     if dataset.SOPClassUID != RTDOSE_STORAGE:
         raise DicomError(f"{path.name} is not an RTDOSE object: its SOPClassUID (0008,0016) is {dataset.SOPClassUID}")
+    check_once(path)
     stored = decode_frames(dataset, path.name)
     stored = stored if stored.ndim == 3 else stored[None]
     stack = _stack(dataset, len(stored), path.name)

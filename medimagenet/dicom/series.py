@@ -161,7 +161,7 @@ def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volu
     headers = list({id(frame.header): frame.header for frame in frames}.values())
     modality = headers[0].values.get("Modality")
     _check_meaning(headers[0])
-    unit = "HU" if modality == "CT" else None
+    unit = _ct_unit(frames) if modality == "CT" else None
     factors = None
     if modality == "PT":
         scale = pet_scale(headers, pet)
@@ -177,6 +177,12 @@ def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volu
         metadata["padding_value"] = padding
     findings = (*part.findings, *_pixel_findings(frames, headers, modality), *_length_findings(headers))
     return Volume(array, cast(Grid, part.grid), unit, MappingProxyType(metadata), findings)
+
+
+def _ct_unit(frames: Sequence[Frame]) -> str | None:
+    """HU where no Rescale Type is stated (PS3.3 C.11.1.1.2), else what it says; None where that is unspecified."""
+    kinds = {frame.rescale.kind or "HU" for frame in frames}
+    return None if len(kinds) > 1 or "US" in kinds else kinds.pop()
 
 
 def _image_headers(files: Path | Sequence[Path]) -> list[ImageHeader]:
@@ -290,6 +296,11 @@ def _pixel_findings(frames: Sequence[Frame], headers: Sequence[ImageHeader], mod
     if modality == "CT" and not all(frame.has_rescale for frame in frames):
         message = "a CT without RescaleSlope (0028,1053): its stored values are taken as HU"
         yield Finding(code="no_rescale", message=message)
+    kinds = sorted({frame.rescale.kind for frame in frames} - {"", "HU"})
+    if modality == "CT" and kinds:
+        of = sum(frame.rescale.kind in kinds for frame in frames)
+        message = f"RescaleType (0028,1054) of {of} of {len(frames)} slices is {', '.join(kinds)}, not HU"
+        yield Finding(code="rescale_not_hu", message=message, numbers={"types": kinds, "slices": of})
 
 
 def _length_findings(headers: Sequence[ImageHeader]) -> Iterator[Finding]:

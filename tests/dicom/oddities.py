@@ -125,7 +125,7 @@ SERIES = (
         "several_channels",
         volumes=("4 x 8 x 128 x 128: several_channels",),
     ),
-    Series("enhanced/pydicom/eCT_Supplemental.dcm", 1, "CT", volumes=("2 x 512 x 512",)),
+    Series("enhanced/pydicom/eCT_Supplemental.dcm", 1, "CT", volumes=("2 x 512 x 512: rescale_not_hu",)),
     Series("enhanced/pydicom/emri_small.dcm", 1, "MR", "multi_frame", refused="multi_frame"),
     Series("enhanced/pydicom/emri_small_RLE.dcm", 1, "MR", "multi_frame", refused="multi_frame"),
     Series("enhanced/pydicom/emri_small_big_endian.dcm", 1, "MR", "multi_frame", refused="multi_frame"),

@@ -1,11 +1,15 @@
 """Pixel values against exact arithmetic, pydicom and SimpleITK."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from medimagenet.dicom import read_series
 from medimagenet.dicom.decode import read_values, value_dtype
@@ -14,6 +18,8 @@ from medimagenet.dicom.header import read_image_header
 from medimagenet.dicom.pixels import rescale_of
 from medimagenet.dicom.stack import plane_from_values
 from medimagenet.errors import DicomError
+
+from .conftest import image_dataset, save
 
 STORED = {
     "u1": np.array([[0, 1, 127], [128, 254, 255]], dtype=np.uint8),
@@ -120,6 +126,44 @@ def test_pixels_that_are_there_twice_are_refused(write_series, syntax):
     append(folder, b"\xe0\x7f\x10\x00OW\0\0\x28\0\0\0" + bytes(40), which=2)
     with pytest.raises(DicomError, match=r"PixelData \(7FE0,0010\) twice") as caught:
         read_series(folder)
+    assert [finding.code for finding in caught.value.findings] == ["pixel_data_repeated"]
+
+
+def save_odd(path, stored, syntax, again=b"", beyond=b""):
+    """A file that only pydicom reads, with more pixels behind, in PixelData or in a second element of that tag."""
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    dataset = image_dataset(stored, "CT", syntax)
+    dataset.SeriesInstanceUID, dataset.RescaleSlope, dataset.RescaleIntercept = "1.2.3", 1, 0
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+    dataset.PixelSpacing, dataset.SliceThickness = [1, 1], 2
+    dataset.PixelData = stored.astype(stored.dtype.newbyteorder(order)).tobytes() + beyond
+    dataset["PixelData"].VR = "OW"
+    save(dataset, path)
+    tail = struct.pack(f"{order}HH2sHL", 0x7FE0, 0x0010, b"OW", 0, len(again)) + again if again else b""
+    data = path.read_bytes()
+    if syntax == DeflatedExplicitVRLittleEndian:
+        start = 144 + int.from_bytes(data[140:144], "little")
+        packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        packed = packer.compress(zlib.decompress(data[start:], -zlib.MAX_WBITS) + tail) + packer.flush()
+        path.write_bytes(data[:start] + packed + b"\0" * (len(packed) % 2))
+    else:
+        path.write_bytes(data + tail)
+    return path
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
+def test_pixels_twice_or_too_many_in_files_that_only_pydicom_reads(tmp_path, syntax):
+    stored = np.arange(20, dtype=np.int16).reshape(4, 5)
+    volume = read_series([save_odd(tmp_path / "a.dcm", stored, syntax)])
+    np.testing.assert_array_equal(volume.array[0], stored)
+    assert [finding.code for finding in volume.findings] == ["single_slice"]
+    with pytest.warns(UserWarning, match="excess padding"):
+        volume = read_series([save_odd(tmp_path / "a.dcm", stored, syntax, beyond=bytes(6))])
+    np.testing.assert_array_equal(volume.array[0], stored)
+    assert [finding.code for finding in volume.findings] == ["single_slice", "pixel_data_too_long"]
+    assert volume.findings[1].numbers == {"files": 1, "bytes": 6}
+    with pytest.raises(DicomError, match=r"a.dcm has PixelData \(7FE0,0010\) twice") as caught:
+        read_series([save_odd(tmp_path / "a.dcm", stored, syntax, again=bytes(40))])
     assert [finding.code for finding in caught.value.findings] == ["pixel_data_repeated"]
 
 

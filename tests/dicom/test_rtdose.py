@@ -176,3 +176,12 @@ def test_a_real_plane(realdata):
     dose = read_dose(realdata / "rtdose" / "eyeplan" / "rtdose.dcm")
     assert (dose.array.max(), dose.unit) == (9896.0, "Gy")
     assert "dose_implausible" in [finding.code for finding in dose.findings]
+
+
+def test_pixels_that_are_there_twice_are_refused(write_dose):
+    path = write_dose(np.ones((2, 3, 4), dtype=np.uint16), [0, 3], 0.5)
+    with path.open("ab") as file:
+        file.write(b"\xe0\x7f\x10\x00OW\0\0\x30\0\0\0" + bytes(48))
+    with pytest.raises(DicomError, match=r"PixelData \(7FE0,0010\) twice") as caught:
+        read_dose(path)
+    assert [finding.code for finding in caught.value.findings] == ["pixel_data_repeated"]

@@ -115,6 +115,29 @@ def test_findings_of_the_pixels(write_series):
     assert [finding.code for finding in volume.findings] == ["lossy_compressed", "monochrome1", "mixed_rescale"]
 
 
+@pytest.mark.parametrize(
+    ("kinds", "unit", "found"),
+    [
+        ((None, None), "HU", None),
+        (("HU", None), "HU", None),
+        (("US", "US"), None, {"types": ["US"], "slices": 2}),
+        (("HU", "US"), None, {"types": ["US"], "slices": 1}),
+        (("MGML", "MGML"), "MGML", {"types": ["MGML"], "slices": 2}),
+        (("HU_MOD", "EDW"), None, {"types": ["EDW", "HU_MOD"], "slices": 2}),
+    ],
+)
+def test_the_unit_of_ct_is_what_its_rescale_type_says(write_series, kinds, unit, found):  # PS3.3 C.11.1.1.2
+    def change(dataset, k):
+        if kinds[k] is not None:
+            dataset.RescaleType = kinds[k]
+
+    volume = read_series(write_series(np.ones((2, 3, 4), dtype=np.int16), change=change))
+    assert volume.unit == unit
+    assert [(finding.code, finding.numbers) for finding in volume.findings] == (
+        [("rescale_not_hu", found)] if found else []
+    )
+
+
 def test_what_is_no_single_series_is_refused(write_series, tmp_path):
     first = write_series(np.zeros((2, 4, 4), dtype=np.int16), folder="a")
     second = write_series(np.zeros((2, 4, 4), dtype=np.int16), folder="b")
