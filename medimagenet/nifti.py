@@ -1,11 +1,13 @@
 """NIfTI in: a file becomes a `Volume`, a label file a `Mask` on the grid of its image.
 
 NIfTI-1 says where voxels are twice, as qform and as sform. The sform is taken where it is set, as nibabel does; where
-both are set and disagree, that is the finding `nifti_forms_differ`. World coordinates are RAS+ mm and become LPS.
+both are set and disagree, that is the finding `nifti_forms_differ`, and so is a voxel size beside the sform that is
+not its. World coordinates are RAS+ and become LPS; metres and micrometres become mm (`nifti_units`).
 """
 
 import zlib
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +22,10 @@ from .volume import Mask, Volume
 
 FORMS_TOLERANCE_MM = 0.1
 """Distance of a corner voxel between sform and qform from which they differ: quaternions in float32 err less."""
+LENGTH_UNITS = {1: ("metres", 1000.0), 3: ("micrometres", 0.001)}
+"""By the low three bits of xyzt_units (nifti1.h) the name of the unit and its mm; all other values are taken for mm."""
 _MOST_LABELS = 255
+_READABLE = (OSError, EOFError, ValueError, MemoryError, zlib.error)
 
 
 def read_nifti(path: Path | str, *, modality: str | None = None, metadata: Mapping[str, Any] | None = None) -> Volume:
@@ -34,16 +39,20 @@ def read_nifti(path: Path | str, *, modality: str | None = None, metadata: Mappi
     Returns
     -------
     volume : (Z, Y, X), or (C, Z, Y, X) where there are further axes
-        Of the stored type; float32 where slope and intercept are set.
+        Of the stored type; float32 where slope and intercept are set, and whole numbers of 64 bits as int32 where
+        they fit, else as float64. Further axes are the finding `several_channels`.
 
     Raises
     ------
     NiftiError
-        The file cannot be read, has values that are no numbers, or axes that form no grid.
+        The file cannot be read, has values that are no numbers, voxel sizes that are not positive, or axes that form no
+        grid.
     """
-    image = _open(Path(path))
-    array, affine, findings = _voxels(image, Path(path).name), image.affine, list(_form_findings(image))
-    grid = grid_of_affine(affine, array.shape[-3:], Path(path).name)
+    array, grid, findings = _read(Path(path))
+    if array.ndim == 4:
+        message = f"{len(array)} volumes on one grid, along the further axes of a NIfTI file"
+        numbers = {"axis": "nifti", "channels": len(array)}
+        findings.append(Finding(code="several_channels", message=message, numbers=numbers))
     if modality == "CT" and array.dtype.kind == "f":
         array = _whole(array)
     known = {"Modality": modality, **(metadata or {})}
@@ -63,20 +72,21 @@ def read_nifti_mask(path: Path | str, reference: Grid | Volume, names: Sequence[
     ------
     NiftiError
         The file cannot be read, is on another grid than the image (`grid_mismatch`), or has values that are not whole,
-        negative (`label_not_whole`) or above 255 (`label_too_large`).
+        negative (`label_not_whole`) or above 255, in channels above 1 (`label_too_large`).
     """
     path = Path(path)
     grid = reference.grid if isinstance(reference, Volume) else reference
-    image = _open(path)
-    array = _voxels(image, path.name)
-    own = grid_of_affine(image.affine, array.shape[-3:], path.name)
-    if not own.is_close(grid, tolerance_mm=FORMS_TOLERANCE_MM):
+    array, own, found = _read(path)
+    if not own.is_close(grid, tolerance_mm=min(FORMS_TOLERANCE_MM, 0.5 * min(grid.spacing))):
         message = f"label {path.name} has {own.size} voxels of {_rounded(own.spacing)} mm at {_rounded(own.origin)}, "
         message += f"its image {grid.size} of {_rounded(grid.spacing)} mm at {_rounded(grid.origin)}: resample it first"
         raise NiftiError(message, [Finding(code="grid_mismatch", message=message)])
     values = _label_values(array, path.name)
-    findings = tuple(_form_findings(image))
+    findings = tuple(found)
     if array.ndim == 4:
+        if values[-1] > 1:
+            message = f"label {path.name} has {len(array)} volumes and the value {values[-1]}: channels hold 0 and 1"
+            raise NiftiError(message, [Finding(code="label_too_large", message=message)])
         labels = list(names) if len(names) == len(array) else [f"label_{k}" for k in range(1, len(array) + 1)]
         return Mask(array != 0, grid, tuple(labels), findings=findings)
     wanted = dict(enumerate(names, start=1)) if names else {int(value): f"label_{value}" for value in values if value}
@@ -109,21 +119,77 @@ def grid_of_affine(affine: NDArray[Any], shape: Sequence[int], name: str) -> Gri
     return Grid((x, y, z), _triple(spacing), _triple(matrix[:, 3]), tuple(_triple(row) for row in direction))  # type: ignore[arg-type]
 
 
-def _open(path: Path) -> Any:
-    """The image with all its bytes in memory; compressed ones through ISA-L, which is several times as fast."""
+def millimetres(header: Any) -> float:
+    """What a length of a nibabel header is in mm."""
+    return LENGTH_UNITS.get(int(header["xyzt_units"]) & 7, ("mm", 1.0))[1]
+
+
+def _read(path: Path) -> tuple[NDArray[Any], Grid, list[Finding]]:
+    """Voxels, where they are, and what is unusual about the file."""
+    image, pixdim = _open(path)
+    array = _voxels(image, path.name)
+    affine = np.diag([millimetres(image.header)] * 3 + [1.0]) @ image.affine
+    grid = grid_of_affine(affine, array.shape[-3:], path.name)
+    return array, grid, [*_form_findings(image, pixdim), *_unit_findings(image.header)]
+
+
+def _open(path: Path) -> tuple[Any, NDArray[np.float64]]:
+    """The image with all its bytes in memory, and its voxel size as it is written.
+
+    Compressed files are read through ISA-L, which is several times as fast.
+    """
     import nibabel
     from isal import igzip
 
     try:
-        if not path.name.lower().endswith(".gz"):
-            return nibabel.load(path)
-        with igzip.open(path, "rb") as file:
-            content = file.read()
-        kind = nibabel.Nifti2Image if content[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nibabel.Nifti1Image
-        return kind.from_bytes(content)
-    except (OSError, EOFError, ValueError, zlib.error, nibabel.filebasedimages.ImageFileError) as error:
+        if path.name.lower().endswith(".gz"):
+            with igzip.open(path, "rb") as file:
+                content = file.read()
+            written = _written_header(content, len(content), path.name)
+            kind = nibabel.Nifti2Image if isinstance(written, nibabel.Nifti2Header) else nibabel.Nifti1Image
+            image = kind.from_bytes(content)
+        else:
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                written = _written_header(file.read(540), size, path.name) if path.suffix.lower() == ".nii" else None
+            image = nibabel.load(path)
+        return image, np.asarray((written or image.header)["pixdim"][1:4], dtype=np.float64)
+    except (*_READABLE, nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError) as error:
         reason = str(error).splitlines()[0].replace(str(path), path.name) if str(error) else "it is cut short"
         raise NiftiError(f"{path.name} cannot be read as NIfTI: {reason}; get it again") from error
+
+
+def _written_header(content: bytes, size: int, name: str) -> Any:
+    """The header as it is written: nibabel makes 0 mm to 1 mm, and takes the sign of others away, without a word.
+
+    None where this is no NIfTI, which nibabel says.
+
+    Raises
+    ------
+    NiftiError
+        An axis has no voxel, the file is shorter than its voxels, or only the voxel size says where they are, and it
+        is not positive.
+    """
+    import nibabel
+
+    kind = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+    start = content[:4]
+    length = next((n for n in kind if start in (n.to_bytes(4, "little"), n.to_bytes(4, "big"))), 0)
+    if not length or len(content) < length:
+        return None
+    header = kind[length](content[:length], check=False)
+    n_axes = int(header["dim"][0])
+    shape = [int(n) for n in header["dim"][1 : n_axes + 1]]
+    if not 1 <= n_axes <= 7 or min(shape) < 1:
+        raise NiftiError(f"{name} has {shape} voxels: its header is damaged; get it again")
+    needed = int(header["vox_offset"]) + prod(shape) * int(header["bitpix"]) // 8
+    if needed > size:
+        raise NiftiError(f"{name} ends {needed - size} bytes before its {shape} voxels do: get it again")
+    sizes = np.asarray(header["pixdim"][1 : min(n_axes, 3) + 1], dtype=np.float64)
+    if not int(header["sform_code"]) and not (np.isfinite(sizes) & (sizes > 0)).all():
+        message = f"{name} has the voxel size {_rounded(sizes)}, each must be positive, and no sform: its geometry is "
+        raise NiftiError(message + "lost; set it from the original images")
+    return header
 
 
 def _voxels(image: Any, name: str) -> NDArray[Any]:
@@ -131,15 +197,25 @@ def _voxels(image: Any, name: str) -> NDArray[Any]:
     try:
         slope, intercept = image.dataobj.slope, image.dataobj.inter
         stored = np.asarray(image.dataobj.get_unscaled())
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except _READABLE as error:
         raise NiftiError(f"{name}: its voxels cannot be read: {error}; get it again") from error
     if stored.dtype.kind not in "iuf":
         raise NiftiError(f"{name} has voxels of type {stored.dtype}: whole and real numbers can be read")
     if slope != 1 or intercept != 0:
         stored = (stored * np.float64(slope) + np.float64(intercept)).astype(np.float32)
+    stored = _bearable(stored)
     array = stored.reshape(*stored.shape[:3], *[1] * (3 - stored.ndim), -1, order="F").T
     array = array[0] if len(array) == 1 else array
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def _bearable(stored: NDArray[Any]) -> NDArray[Any]:
+    """Without whole numbers of 64 bits and floats of 128, which neither kernels nor stores take."""
+    if stored.dtype.kind in "iu" and stored.dtype.itemsize == 8:
+        limits = np.iinfo(np.int32)
+        fits = stored.size == 0 or (stored.min() >= limits.min and stored.max() <= limits.max)
+        return stored.astype(np.int32 if fits else np.float64)
+    return stored.astype(np.float64) if stored.dtype.itemsize > 8 else stored
 
 
 def _whole(array: NDArray[Any]) -> NDArray[Any]:
@@ -170,26 +246,53 @@ def _label_values(array: NDArray[Any], name: str) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _form_findings(image: Any) -> list[Finding]:
-    """What sform and qform say of one another."""
+def _unit_findings(header: Any) -> list[Finding]:
+    code = int(header["xyzt_units"]) & 7
+    if code not in LENGTH_UNITS:
+        return []
+    unit, factor = LENGTH_UNITS[code]
+    message = f"its header gives lengths in {unit}: they became mm"
+    return [Finding(code="nifti_units", message=message, numbers={"mm": factor})]
+
+
+def _form_findings(image: Any, pixdim: NDArray[np.float64]) -> list[Finding]:
+    """What sform, qform and voxel size say of one another."""
     sform, sform_code = image.header.get_sform(coded=True)
     try:
-        qform, qform_code = image.header.get_qform(coded=True)
+        with np.errstate(invalid="ignore"):  # of sizes that are infinite
+            qform, qform_code = image.header.get_qform(coded=True)
     except ValueError:  # a quaternion that is none
         qform, qform_code = None, 1
     if not sform_code and not qform_code:
         message = "its header has neither sform nor qform: only the spacing is known, not the place in the patient"
         return [Finding(code="no_image_geometry", message=message)]
+    if sform_code and not _is_size_of(pixdim, sform, image):
+        message = f"sform has voxels of {_rounded(_lengths(sform))}, pixdim says {_rounded(pixdim)}: the sform is taken"
+        return [Finding(code="nifti_forms_differ", message=message, numbers={"mm": None})]
     if not (sform_code and qform_code):
         return []
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in (*image.shape, 1, 1)[:3]], [1])).reshape(4, -1)
-    apart = np.inf if qform is None else float(np.abs((sform - qform) @ corners).max())
+    apart = np.inf if qform is None else float(np.abs((sform - qform) @ corners).max()) * millimetres(image.header)
     if apart <= FORMS_TOLERANCE_MM:
         return []
     distance = f"{apart:.3g} mm" if np.isfinite(apart) else "as far as one can be, the qform being none,"
     message = f"sform and qform put voxels up to {distance} apart: the sform is taken"
     numbers = {"mm": apart if np.isfinite(apart) else None}
     return [Finding(code="nifti_forms_differ", message=message, numbers=numbers)]
+
+
+def _is_size_of(pixdim: NDArray[np.float64], sform: NDArray[np.float64], image: Any) -> bool:
+    """Whether the voxel size puts the last voxel of each axis where the sform does, so far as there are axes."""
+    n = np.array((*image.shape, 1, 1)[:3])
+    known = np.arange(3) < len(image.shape)
+    apart = np.abs(pixdim - _lengths(sform)) * np.maximum(n - 1, 1) * millimetres(image.header)
+    return bool((apart <= FORMS_TOLERANCE_MM)[known].all())  # not where it is nan
+
+
+def _lengths(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of a step along x, y, z."""
+    lengths: NDArray[np.float64] = np.linalg.norm(affine[:3, :3], axis=0)
+    return lengths
 
 
 def _triple(values: Sequence[float] | NDArray[Any]) -> tuple[float, float, float]:

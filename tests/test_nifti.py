@@ -1,6 +1,7 @@
 """NIfTI in, against nibabel and SimpleITK, and what is refused."""
 
 import gzip
+import struct
 
 import nibabel
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from medimagenet.errors import DicomError, NiftiError
 from medimagenet.geometry import Grid
 from medimagenet.nifti import read_nifti, read_nifti_mask
+from medimagenet.sources.nifti_files import read_nifti_header
 
 AFFINE = np.diag([-0.8, -0.9, 2.5, 1.0])
 AFFINE[:3, 3] = 10, 20, -30
@@ -166,3 +168,105 @@ def test_files_that_are_cut_or_none_are_refused(tmp_path):
     for name in ("cut.nii.gz", "short.nii", "text.nii", "text.nii.gz", "absent.nii"):
         with pytest.raises(NiftiError, match=name):
             read_nifti(tmp_path / name)
+
+
+@pytest.mark.parametrize(("unit", "codes"), [("mm", []), ("unknown", []), ("meter", ["nifti_units"])])
+@pytest.mark.parametrize("forms", [(1, 1), (1, 0), (0, 1), (0, 0)])
+def test_lengths_are_in_the_units_of_the_header_as_simpleitk_has_them(tmp_path, unit, codes, forms):
+    path = written(tmp_path / "a.nii.gz", values(), codes=forms)
+    image = nibabel.load(path)
+    image.header.set_xyzt_units(unit, "sec")
+    nibabel.save(image, path)
+    volume, theirs = read_nifti(path), SimpleITK.ReadImage(str(path))
+    np.testing.assert_allclose(volume.grid.spacing, theirs.GetSpacing(), rtol=1e-6)
+    if forms != (0, 0):  # ITK puts voxel 0 at 0 then, nibabel the middle
+        np.testing.assert_allclose(volume.grid.origin, theirs.GetOrigin(), rtol=1e-6)
+    assert [f.code for f in volume.findings] == (["no_image_geometry"] if forms == (0, 0) else []) + codes
+    header = read_nifti_header(path)
+    np.testing.assert_allclose(header.spacing_mm, volume.grid.spacing, rtol=1e-6)
+    np.testing.assert_allclose(header.affine, volume.grid.affine_ras[:3], atol=1e-6)
+
+
+def test_a_label_of_micrometres_must_be_on_its_own_small_grid(tmp_path):
+    paths = []
+    for name, shift in (("a", 0.0), ("b", 30.0)):
+        affine = np.diag([2.0, 2.0, 2.0, 1.0])
+        affine[0, 3] = shift
+        image = nibabel.Nifti1Image(np.ones((5, 4, 3), np.uint8), affine)
+        image.header.set_xyzt_units("micron")
+        nibabel.save(image, tmp_path / f"{name}.nii")
+        paths.append(tmp_path / f"{name}.nii")
+    volume = read_nifti(paths[0])
+    assert volume.grid.spacing == pytest.approx((0.002, 0.002, 0.002))
+    assert read_nifti_mask(paths[0], volume).array.all()
+    with pytest.raises(NiftiError, match="resample it first"):
+        read_nifti_mask(paths[1], volume)
+
+
+def patched(path, form, place, *numbers, codes=(1, 1)):
+    """A file whose header is changed behind nibabel's back."""
+    written(path.with_suffix(".nii"), values(), codes=codes)
+    content = bytearray(path.with_suffix(".nii").read_bytes())
+    struct.pack_into(form, content, place, *numbers)
+    path.write_bytes(gzip.compress(bytes(content)) if path.suffix == ".gz" else bytes(content))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("size", [0.0, -0.8, np.nan, np.inf])
+def test_voxel_sizes_that_are_none_are_refused_or_told(tmp_path, name, size):
+    for codes in ((0, 0), (0, 1)):
+        with pytest.raises(NiftiError, match=r"has the voxel size \(.*, 0.9, 2.5\), each must be positive"):
+            read_nifti(patched(tmp_path / name, "<f", 80, size, codes=codes))
+    for codes in ((1, 0), (1, 1)):
+        volume = read_nifti(patched(tmp_path / name, "<f", 80, size, codes=codes))
+        assert [finding.code for finding in volume.findings] == ["nifti_forms_differ"]
+        np.testing.assert_allclose(volume.grid.affine_ras, AFFINE, atol=1e-6)
+
+
+def test_a_voxel_size_that_is_not_the_sforms_is_told(tmp_path):
+    (finding,) = read_nifti(patched(tmp_path / "a.nii", "<f", 80, 1.0, codes=(1, 0))).findings
+    assert (finding.code, "pixdim says (1.0, 0.9, 2.5)" in finding.message) == ("nifti_forms_differ", True)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize(
+    ("form", "place", "numbers", "words"),
+    [
+        ("<h", 42, (0,), r"has \[0, 4, 3\] voxels"),
+        ("<h", 42, (-5,), r"has \[-5, 4, 3\] voxels"),
+        ("<hhh", 42, (30000, 30000, 30000), "ends 5399.* bytes before its"),
+        ("<h", 40, (9,), "voxels: its header is damaged|cannot be read as NIfTI"),
+        ("<ff", 112, (1.0, np.nan), "invalid intercept"),
+        ("<h", 70, (4444,), "cannot be read as NIfTI"),
+    ],
+)
+def test_damaged_headers_are_refused(tmp_path, name, form, place, numbers, words):
+    with pytest.raises(NiftiError, match=words):
+        read_nifti(patched(tmp_path / name, form, place, *numbers))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "highest", "wanted"),
+    [(np.int64, 2**31 - 1, np.int32), (np.int64, 2**40, np.float64), (np.uint64, 2**40, np.float64)],
+)
+def test_whole_numbers_of_64_bits_become_what_stores_have(tmp_path, dtype, highest, wanted):
+    array = values().astype(dtype)
+    array[0, 0, 0] = highest
+    image = nibabel.Nifti1Image(array, AFFINE, dtype=dtype)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    found = read_nifti(tmp_path / "a.nii.gz").array
+    assert found.dtype == wanted
+    np.testing.assert_array_equal(found.T.astype(dtype), array)
+    image = nibabel.Nifti1Image((array > 50).astype(dtype), AFFINE, dtype=dtype)
+    nibabel.save(image, tmp_path / "b.nii.gz")
+    mask = read_nifti_mask(tmp_path / "b.nii.gz", read_nifti(tmp_path / "a.nii.gz"))
+    np.testing.assert_array_equal(mask["label_1"].T, array > 50)
+
+
+def test_further_axes_are_channels_and_a_finding(tmp_path):
+    found = read_nifti(written(tmp_path / "a.nii.gz", values((5, 4, 3, 2))))
+    assert [(f.code, f.numbers["channels"]) for f in found.findings] == [("several_channels", 2)]
+    path = written(tmp_path / "b.nii.gz", np.full((5, 4, 3, 2), 2, np.uint8))
+    with pytest.raises(NiftiError, match="2 volumes and the value 2: channels hold 0 and 1"):
+        read_nifti_mask(path, found)

@@ -10,8 +10,10 @@ from typing import Any
 import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 from ..findings import Finding
+from ..nifti import millimetres
 from .base import SeriesRecord
 from .nifti_names import MODALITY_WORDS, NiftiName, read_name
 from .nifti_rows import LocalNifti, NiftiCollection, NiftiFile, NiftiHeader, nifti_records
@@ -28,7 +30,7 @@ def read_nifti_header(path: Path) -> NiftiHeader | Finding:
         shape, spacing = tuple(map(int, header.get_data_shape())), header.get_zooms()
         is_placed = bool(header["sform_code"] or header["qform_code"])
         missing = _missing_bytes(path, image)
-    except (ImageFileError, OSError, EOFError, zlib.error, ValueError, KeyError) as error:
+    except (ImageFileError, HeaderDataError, OSError, EOFError, zlib.error, ValueError, KeyError) as error:
         message = (
             f"is called NIfTI and cannot be read as such: {str(error).splitlines()[0] if str(error) else 'it is cut'}"
         )
@@ -36,10 +38,11 @@ def read_nifti_header(path: Path) -> NiftiHeader | Finding:
     if missing > 0:
         message = f"ends {missing} bytes before its voxels do: get it again"
         return Finding(code="truncated_file", message=message, numbers={"bytes": missing})
-    affine = np.asarray(image.affine, dtype=np.float64)
+    length = millimetres(header)
+    affine = np.diag([length] * 3 + [1.0]) @ np.asarray(image.affine, dtype=np.float64)
     return NiftiHeader(
         shape=shape,
-        spacing_mm=(*(float(value) for value in spacing[:3]), 1.0, 1.0, 1.0)[:3],
+        spacing_mm=(*(float(value) * length for value in spacing[:3]), 1.0, 1.0, 1.0)[:3],
         affine=tuple(tuple(float(value) for value in row) for row in affine[:3]),
         orientation="".join(code or "?" for code in nibabel.aff2axcodes(affine)),
         is_placed=is_placed,

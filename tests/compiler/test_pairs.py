@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medimagenet.compiler import compile_store, convert_dataset, index_pairs
-from medimagenet.errors import SourceError
+from medimagenet.errors import SourceError, StoreError
 from medimagenet.index import index_directory
 from medimagenet.preprocess import Recipe
 from medimagenet.store import open_store
@@ -90,3 +90,28 @@ def test_wrong_tables_are_told_with_the_line(tmp_path, text, words):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(SourceError, match=words):
         index_pairs(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, np.uint16])
+def test_any_type_of_voxels_is_stored_with_its_values(tmp_path, dtype):
+    image = np.random.default_rng(0).integers(0, 900, (12, 10, 8)).astype(dtype)
+    label = (image > 700).astype(np.float64)
+    for name, array in (("image", image), ("label", label)):
+        nibabel.save(nibabel.Nifti1Image(array, AFFINE, dtype=array.dtype), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "a.csv").write_text("image,label,modality\nimage.nii.gz,label.nii.gz,MR\n")
+    recipe = Recipe.from_yaml((RECIPE % "label_1").replace("CT", "MR"))
+    store = open_store(compile_store(index_pairs(tmp_path / "a.csv"), recipe, tmp_path / "a.zarr", jobs=1).path)
+    np.testing.assert_array_equal(store.array(store.ids()[0]).read()[0].T, image)
+    np.testing.assert_array_equal(store.array(store.ids()[0], "label").read()[0].T, label)
+
+
+def test_further_axes_skip_a_sample_unless_the_recipe_keeps_it(tmp_path):
+    image = np.random.default_rng(0).integers(0, 900, (12, 10, 8, 3)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(image, AFFINE), tmp_path / "image.nii.gz")
+    (tmp_path / "a.csv").write_text("image,modality\nimage.nii.gz,MR\n")
+    index, plain = index_pairs(tmp_path / "a.csv"), "name: a\nmodalities: [MR]\nsplit: {train: 1}\n"
+    with pytest.raises(StoreError, match="1 x several_channels"):
+        compile_store(index, Recipe.from_yaml(plain), tmp_path / "a.zarr", jobs=1)
+    kept = Recipe.from_yaml(plain + "findings: {several_channels: keep}\n")
+    store = open_store(compile_store(index, kept, tmp_path / "a.zarr", jobs=1).path)
+    np.testing.assert_array_equal(store.array(store.ids()[0]).read().T, image)
