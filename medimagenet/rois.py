@@ -15,6 +15,7 @@ are read from l, lt, left, r, rt, right; a name that has more words than a spell
 import csv
 import difflib
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +26,7 @@ VOCABULARY = "tg263:"
 """How a pattern begins that names a structure of the vocabulary."""
 
 TARGETS = ("GTV", "CTV", "ITV", "PTV", "IGTV", "ICTV")
-"""Target volumes; ``tg263:GTV`` takes GTVp, GTVn and GTV_1 too."""
+"""Target volumes; ``tg263:GTV`` takes GTVp, GTVn, GTV_1 and GTV_Mass_CT too, not GTV+5 or PTV-GTV."""
 
 _SIDES = {
     **dict.fromkeys(("l", "lt", "lft", "left", "li", "links"), "L"),
@@ -35,6 +36,14 @@ _SIDES = {
 _NO_NAME = "-"
 _JOINED_SIDES = ("left", "right", "lt", "rt", "l", "r")  # as the end or begin of a word, longest first
 _TARGET = re.compile(r"(i?gtv|i?ctv|itv|ptv)([pn]?)[a-z]?")
+_LABELS = frozenset(  # words behind a target's name that tell it from others of its kind: dose, place, part, modality
+    (
+        *("gy", "cgy", "high", "low", "mid", "boost", "left", "right", "lt", "rt"),
+        *("prim", "primary", "mass", "tumor", "tumour", "total"),
+        *("ct", "cbct", "pet", "pt", "fdg", "mr", "mri"),
+    )
+)
+_NODES = frozenset(("node", "nodes", "nodal", "ln"))
 
 Several = Literal["merge", "first"]
 """When one class matches several regions: their union, or the region that the earliest pattern matches."""
@@ -119,8 +128,8 @@ def tg263_name(name: str) -> str | None:
     """
     known = _spellings()
     words = _words(name)
-    if words and (target := _TARGET.fullmatch(words[0])) and all(_is_label(word) for word in words[1:]):
-        return target[1].upper() + target[2]
+    if target := _target(name, words):
+        return target
     if direct := known.get(" ".join(words)) or known.get("".join(words)):
         return direct
     sides = {_SIDES[word] for word in words if word in _SIDES}
@@ -134,18 +143,32 @@ def tg263_name(name: str) -> str | None:
 
 def _words(name: str) -> list[str]:
     """Lower-case words and numbers of a name; a capital inside a word begins another one."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})", " ", name)
+    decomposed = unicodedata.normalize("NFKD", name.replace("œ", "oe").replace("Œ", "OE"))
+    plain = "".join(letter for letter in decomposed if not unicodedata.combining(letter))  # without accents
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})", " ", plain)
     return re.findall(r"[^\W\d_]+|\d+", apart.lower())
 
 
-def _is_label(word: str) -> bool:
-    """Whether a word behind a target's name tells it from others of its kind: a number, a dose, a letter."""
-    return word.isdigit() or len(word) == 1 or word in ("gy", "cgy", "high", "low", "mid", "boost", "prim", "primary")
+def _target(name: str, words: Sequence[str]) -> str | None:
+    """The target volume that a name begins with, where nothing but numbers, letters and labels follows.
+
+    A name with "+" is of a target with a margin, or of several.
+    """
+    if words[:1] == ["i"]:  # iGTV, of which the capital makes two words
+        words = ["".join(words[:2]), *words[2:]]
+    target = _TARGET.fullmatch(words[0]) if words and "+" not in name else None
+    if target is None or not all(word.isdigit() or len(word) == 1 or word in _LABELS | _NODES for word in words[1:]):
+        return None
+    return target[1].upper() + (target[2] or "n" * (not _NODES.isdisjoint(words)))
 
 
 def _without_side(word: str) -> list[str]:
     """Keys of the word with a side cut off its end or its begin: "parotidleft", "ltlung"."""
-    ends = [f"{word.removesuffix(side)} {_SIDES[side]}" for side in _JOINED_SIDES if word.endswith(side)]
+    ends = [
+        f"{word.removesuffix(side)} {_SIDES[side]}"
+        for side in _JOINED_SIDES
+        if word.endswith(side) and not re.search(r"a[lr]$", word)  # "cochlear", "retinal"
+    ]
     begins = [f"{word.removeprefix(side)} {_SIDES[side]}" for side in _JOINED_SIDES if word.startswith(side)]
     return [*ends, *begins]
 
