@@ -42,7 +42,7 @@ def write_segmentation(
     Parameters
     ----------
     mask : on the grid of the series; classes without a voxel become segments without frames
-    images : the files of the series, in any order, one per slice
+    images : the files of the series, in any order, one per slice; or its one file, where that has a frame per slice
     algorithm : who made the mask: SegmentAlgorithmName (0062,0009)
     description : SeriesDescription (0008,103E)
     codes : per class what it is, for SegmentedPropertyTypeCodeSequence (0062,000F); without one "Anatomical Structure"
@@ -63,8 +63,8 @@ def write_segmentation(
         headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in images]
     except (OSError, pydicom.errors.InvalidDicomError) as error:
         raise ExportError(f"an image of the series cannot be read: {error}") from error
-    ordered = _ordered(headers, mask.grid)
-    pixels = np.ascontiguousarray(np.moveaxis(mask.array, 0, -1)).view(np.uint8)
+    ordered, slices = _ordered(headers, mask.grid)
+    pixels = np.ascontiguousarray(np.moveaxis(mask.array, 0, -1)[slices]).view(np.uint8)
     segmentation = highdicom.seg.Segmentation(
         source_images=ordered,
         pixel_array=pixels,
@@ -85,11 +85,33 @@ def write_segmentation(
         segmentation.save_as(file)
 
 
-def _ordered(headers: Sequence["pydicom.Dataset"], grid: Grid) -> list["pydicom.Dataset"]:
-    """The images in the order of the mask's slices."""
-    places: dict[int, Any] = {}
-    for header in headers:
-        x, y, z = grid.to_index([float(value) for value in header.ImagePositionPatient])
+def _ordered(headers: Sequence["pydicom.Dataset"], grid: Grid) -> tuple[list["pydicom.Dataset"], list[int]]:
+    """The images, and of each of their frames the slice of the mask; single images in the order of the slices."""
+    if len(headers) == 1 and int(headers[0].get("NumberOfFrames") or 1) > 1:
+        frames = [
+            group.get("PlanePositionSequence") for group in headers[0].get("PerFrameFunctionalGroupsSequence", ())
+        ]
+        places = _places([None if frame is None else frame[0] for frame in frames], headers[0], grid)
+        return [headers[0]], list(places)
+    places = _places(headers, headers[0] if headers else None, grid)
+    return [headers[places[number]] for number in sorted(places)], sorted(places)
+
+
+def _places(frames: Sequence["pydicom.Dataset | None"], size: "pydicom.Dataset | None", grid: Grid) -> dict[int, int]:
+    """Which frame is on each slice of the grid, in the order of the frames.
+
+    Raises
+    ------
+    ExportError
+        They are not one on each slice.
+    """
+    places: dict[int, int] = {}
+    for position, frame in enumerate(frames):
+        corner = None if frame is None else frame.get("ImagePositionPatient")
+        if corner is None or size is None:
+            raise ExportError("an image does not say where it is (ImagePositionPatient): give the files of the series")
+        header = frame if frame is not None and "Rows" in frame else size
+        x, y, z = grid.to_index([float(value) for value in corner])
         rows, columns = int(header.Rows), int(header.Columns)
         number = round(z)
         is_on_grid = max(abs(x), abs(y), abs(z - number)) <= OFF_GRID_VOXELS and (columns, rows) == grid.size[:2]
@@ -99,10 +121,10 @@ def _ordered(headers: Sequence["pydicom.Dataset"], grid: Grid) -> list["pydicom.
                 f"of {grid.size}, where {'there is one already' if number in places else 'no slice begins'}: give the "
                 "files of the series that the mask is on"
             )
-        places[number] = header
+        places[number] = position
     if len(places) != grid.size[2]:
         raise ExportError(f"the mask has {grid.size[2]} slices, and there are {len(places)} images: give all of them")
-    return [places[number] for number in sorted(places)]
+    return places
 
 
 def _descriptions(names: Sequence[str], algorithm: str, codes: Mapping[str, Code]) -> list[Any]:

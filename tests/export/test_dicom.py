@@ -71,3 +71,37 @@ def test_what_does_not_fit_is_refused(truth, tmp_path):
     with pytest.raises(ValueError, match="none is set in liver"):
         write_segmentation(tmp_path / "seg.dcm", Mask(mask.array & False, grid, mask.names), truth.paths["CT"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_series_of_one_file_with_many_frames(tmp_path):
+    """In highdicom's legacy converted form, its frames out of order; highdicom says where the voxels are."""
+    truth = write_patient(
+        tmp_path / "p", grid=Grid((16, 14, 6), (9.0, 9.0, 14.0), (-60.0, -50.0, -30.0)), modalities=("CT",), annotate=()
+    )
+    singles = [pydicom.dcmread(file) for file in truth.paths["CT"]]
+    order = [3, 0, 5, 1, 2, 4]
+    uids = {"series_instance_uid": highdicom.UID(), "sop_instance_uid": highdicom.UID()}
+    whole = highdicom.legacy.LegacyConvertedEnhancedCTImage(
+        [singles[k] for k in order], series_number=9, instance_number=1, **uids
+    )
+    path = tmp_path / "whole.dcm"
+    whole.save_as(path)
+    grid = read_series([path]).grid
+    mask = overlapping(grid)
+    write_segmentation(tmp_path / "seg.dcm", mask, [path])
+    found = highdicom.seg.segread(tmp_path / "seg.dcm").get_volume(combine_segments=False)
+    for channel in range(2):
+        there = np.argwhere(found.array[..., channel] > 0) @ found.affine[:3, :3].T + found.affine[:3, 3]
+        wanted = grid.to_patient(np.argwhere(mask.array[channel])[:, ::-1])
+        np.testing.assert_allclose(sorted(map(tuple, there.round(3))), sorted(map(tuple, wanted.round(3))), atol=0.01)
+
+
+def test_images_that_do_not_say_where_they_are_are_refused(truth, tmp_path):
+    grid = read_series(truth.paths["CT"]).grid
+    header = pydicom.dcmread(truth.paths["CT"][0])
+    del header.ImagePositionPatient
+    header.save_as(tmp_path / "a.dcm")
+    with pytest.raises(ExportError, match="does not say where it is"):
+        write_segmentation(tmp_path / "seg.dcm", overlapping(grid), [tmp_path / "a.dcm", *truth.paths["CT"][1:]])
+    with pytest.raises(ExportError, match="10 slices, and there are 0 images"):
+        write_segmentation(tmp_path / "seg.dcm", overlapping(grid), [])
