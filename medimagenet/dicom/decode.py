@@ -27,7 +27,16 @@ from .extent import is_repeated
 from .frames import Frame
 from .header import ImageHeader
 from .lossless import decode_lossless, is_for_lossless
-from .pixels import NATIVE, Rescale, check_once, decode_frames, repeated_error, stored_dtype
+from .pixels import (
+    NATIVE,
+    Rescale,
+    check_once,
+    decode_frames,
+    encapsulated_dataset,
+    frame_parts,
+    repeated_error,
+    stored_dtype,
+)
 from .processes import HAS_FORK, all_in_processes, shared_empty
 
 SMALL_BYTES = 4 << 20  # of pixels: below it threads cost more than they bring
@@ -113,6 +122,8 @@ def cpu_count() -> int:
 
 
 def _fill_all(instances: list[Planes], factors: Mapping[int, float], jobs: int, in_processes: bool) -> bool:
+    if len(instances) < jobs:
+        instances = [share for planes in instances for share in _shares(planes, jobs)]
     jobs = min(jobs, len(instances))
     if jobs < 2:
         return _fill_batch(instances, factors)
@@ -124,6 +135,14 @@ def _fill_all(instances: list[Planes], factors: Mapping[int, float], jobs: int, 
         return all(pool.map(lambda batch: _fill_batch(batch, factors), batches))
 
 
+def _shares(planes: Planes, jobs: int) -> list[Planes]:
+    """The slices of one instance in parts that can be decoded apart: its frames, where each can be found on its own."""
+    header = planes[0][0].header
+    if header.pixel_offset is None or len({frame.number for frame, _ in planes}) < len(planes):
+        return [planes]
+    return [planes[start::jobs] for start in range(min(jobs, len(planes)))]
+
+
 def _fill_batch(instances: Sequence[Planes], factors: Mapping[int, float]) -> bool:
     return all(_fill_instance(planes, factors.get(id(planes[0][0].header), 1.0)) for planes in instances)
 
@@ -133,9 +152,9 @@ def _fill_instance(planes: Planes, factor: float) -> bool:
     header = planes[0][0].header
     dtype = stored_dtype(header)
     if header.pixel_offset is None or header.transfer_syntax not in NATIVE:
-        stored = _decoded(header)
-        stored = np.require(stored if stored.ndim == 3 else stored[None], dtype, ["C", "W"])
-        _check_shape(header, stored)
+        numbers = sorted({frame.number for frame, _ in planes})
+        found = _decoded(header, numbers)
+        stored = {number: np.require(plane, dtype, ["C", "W"]) for number, plane in zip(numbers, found, strict=True)}
         return all(_convert(_tile(frame, stored[frame.number]), frame, 0, factor, out) for frame, out in planes)
     unused = 8 * dtype.itemsize - header.values.get("BitsStored", 8 * dtype.itemsize)
     descriptor = os.open(header.path, _READ_ONLY)
@@ -146,12 +165,21 @@ def _fill_instance(planes: Planes, factor: float) -> bool:
         os.close(descriptor)
 
 
-def _decoded(header: ImageHeader) -> NDArray[Any]:
-    """Stored values of an instance that is compressed, or that only pydicom reads."""
+def _decoded(header: ImageHeader, numbers: Sequence[int]) -> NDArray[Any]:
+    """Stored values (frames, Y, X) of some frames of an instance that is compressed, or that only pydicom reads."""
     if header.pixel_offset is None:
         check_once(header.path)
-    stored = decode_lossless(header) if is_for_lossless(header) else None
-    return decode_frames(read_dataset(header.path), header.name) if stored is None else stored
+    elif header.pixel_length < 0:
+        parts = frame_parts(header, numbers)
+        stored = decode_lossless(header, parts) if parts is not None and is_for_lossless(header) else None
+        if stored is not None:
+            return stored
+        if parts is not None:
+            stored = decode_frames(encapsulated_dataset(header, parts), header.name)
+            return _checked_shape(header, stored, len(numbers))
+    stored = decode_frames(read_dataset(header.path), header.name)
+    n_frames = int(header.values.get("NumberOfFrames", 1))
+    return _checked_shape(header, stored, n_frames)[list(numbers)]
 
 
 def _fill_native(
@@ -186,11 +214,12 @@ def _tile(frame: Frame, stored: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(tile)
 
 
-def _check_shape(header: ImageHeader, stored: NDArray[Any]) -> None:
-    n_frames = int(header.values.get("NumberOfFrames", 1))
+def _checked_shape(header: ImageHeader, stored: NDArray[Any], n_frames: int) -> NDArray[Any]:
+    stored = stored if stored.ndim == 3 else stored[None]
     expected = (n_frames, header.values["Rows"], header.values["Columns"])
     if stored.shape != expected:
         raise DicomError(f"{header.name} decodes to an array {stored.shape}, its header says {expected}")
+    return stored
 
 
 def _read_native(descriptor: int, header: ImageHeader, start: int, out: NDArray[Any]) -> None:

@@ -5,14 +5,13 @@ decoders of pydicom's plugins need processes. Most differences, code and extra b
 not as usual, or damaged, is left to pydicom's decoders, which read it or say what is wrong.
 """
 
-import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels._jit import kernel
-from .extent import fragments
 from .header import ImageHeader
 from .pixels import stored_dtype
 
@@ -45,27 +44,22 @@ class _Scan(NamedTuple):
 
 def is_for_lossless(header: ImageHeader) -> bool:
     """Whether an instance is of a kind that `decode_lossless` mostly reads."""
-    return header.transfer_syntax in SYNTAXES and header.pixel_offset is not None and header.pixel_length < 0
+    return header.transfer_syntax in SYNTAXES and header.pixel_offset is not None
 
 
-def decode_lossless(header: ImageHeader) -> NDArray[Any] | None:
-    """Stored values (frames, rows, columns); None where something is unusual or damaged."""
-    with header.path.open("rb") as file:
-        parts = fragments(file, header.pixel_offset or 0, os.fstat(file.fileno()).st_size)[1:]
-        texts = []
-        for part in parts:
-            file.seek(part.start)
-            texts.append(file.read(part.length))
-    n_frames = int(header.values.get("NumberOfFrames", 1))
-    if n_frames == 1:
-        texts = [b"".join(texts)]
-    shape = (n_frames, header.values["Rows"], header.values["Columns"])
-    if len(texts) != n_frames:
-        return None
+def decode_lossless(header: ImageHeader, frames: Sequence[Sequence[bytes]]) -> NDArray[Any] | None:
+    """Stored values (frames, rows, columns); None where something is unusual or damaged.
+
+    Parameters
+    ----------
+    frames : per frame its parts
+    """
     dtype = stored_dtype(header)
-    stored = np.empty(shape, dtype=f"u{dtype.itemsize}")
+    stored = np.empty((len(frames), header.values["Rows"], header.values["Columns"]), dtype=f"u{dtype.itemsize}")
     bits = header.values.get("BitsStored", 8 * dtype.itemsize)
-    if dtype.itemsize > 2 or not all(_decode_frame(text, out, bits) for text, out in zip(texts, stored, strict=True)):
+    if dtype.itemsize > 2:
+        return None
+    if not all(_decode_frame(b"".join(parts), out, bits) for parts, out in zip(frames, stored, strict=True)):
         return None
     stored = stored.view(dtype)
     unused = 8 * dtype.itemsize - bits

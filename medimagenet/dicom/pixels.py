@@ -4,7 +4,8 @@ How pixels become an array is in `decode`; here is what a header says of them, a
 """
 
 import io
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import isfinite
@@ -17,8 +18,9 @@ from numpy.typing import NDArray
 from .._lazy import LazyModule
 from ..errors import DicomError
 from ..findings import Finding
-from .codestream import check_frames, surplus_length
+from .codestream import RLE, check_frames, is_start, surplus_length
 from .elements import EXPLICIT_LITTLE, IMPLICIT_LITTLE, PIXEL_DATA, UNDEFINED
+from .extent import fragments
 from .header import ImageHeader
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ FASTEST = {"1.2.840.10008.1.2.4.80": "pyjpegls", "1.2.840.10008.1.2.4.81": "pyjp
 """Transfer syntax -> the plugin that comes first; pydicom itself tries one of a fourth of its speed before it."""
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 INT16 = np.iinfo(np.int16)
+_ITEM, _END_OF_SEQUENCE = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+_DECODED = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+)
+"""What decoders look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,36 @@ def repeated_error(name: str) -> DicomError:
     """Of a file whose pixels are there twice: pydicom takes the last of two elements of one tag, others the first."""
     message = f"{name} has PixelData (7FE0,0010) twice: nothing says which are the image's"
     return DicomError(message, [Finding(code="pixel_data_repeated", message=message)])
+
+
+def frame_parts(header: ImageHeader, numbers: Sequence[int]) -> list[list[bytes]] | None:
+    """The parts of some frames of a compressed instance; None where it is not plain which part is of which frame."""
+    with header.path.open("rb") as file:
+        parts = fragments(file, header.pixel_offset or 0, os.fstat(file.fileno()).st_size)[1:]
+        n_frames = int(header.values.get("NumberOfFrames", 1))
+        if n_frames != len(parts) and (n_frames > 1 or header.transfer_syntax == RLE):
+            return None
+        wanted = parts if n_frames == 1 else [parts[number] for number in numbers]
+        found = [os.pread(file.fileno(), part.length, part.start) for part in wanted]
+    if n_frames > 1:
+        return [[part] for part in found]
+    return [found] if sum(map(is_start, found)) <= 1 else None
+
+
+def encapsulated_dataset(header: ImageHeader, frames: Sequence[Sequence[bytes]]) -> "pydicom.Dataset":
+    """Frames of an instance, with no more than decoders look at: pydicom takes long to read all else."""
+    values = {**header.values, "NumberOfFrames": len(frames)}
+    parts = (b"", *(part for frame in frames for part in frame))  # the first is an offset table, which may be empty
+    data = b"".join(_ITEM + len(part).to_bytes(4, "little") + part for part in parts)
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(header.transfer_syntax)
+    for keyword in _DECODED:
+        if keyword in values:
+            setattr(dataset, keyword, values[keyword])
+    dataset.add_new(PIXEL_DATA, "OB", data + _END_OF_SEQUENCE)
+    dataset["PixelData"].is_undefined_length = True
+    return dataset
 
 
 def decode_frames(dataset: "pydicom.Dataset", name: str) -> NDArray[Any]:

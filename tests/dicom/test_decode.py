@@ -9,13 +9,13 @@ import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from medimagenet.dicom import read_series
 from medimagenet.dicom.decode import read_values, value_dtype
 from medimagenet.dicom.frames import Frame, frames_of
 from medimagenet.dicom.header import read_image_header
-from medimagenet.dicom.pixels import rescale_of
+from medimagenet.dicom.pixels import Rescale, rescale_of
 from medimagenet.dicom.stack import plane_from_values
 from medimagenet.errors import DicomError
 
@@ -220,3 +220,22 @@ def test_compressed_pixels_in_processes_equal_those_written(write_series, syntax
     folder = write_series(stored, change=lambda d, k: (setattr(d, "RescaleIntercept", -k), d.compress(syntax))[0])
     volume = read_series(folder, jobs=2)
     np.testing.assert_array_equal(volume.array, stored.astype(np.int16) - np.arange(20)[:, None, None])
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80"])
+@pytest.mark.parametrize("jobs", [1, 2, 3])
+def test_frames_of_one_instance_are_shared_out(tmp_path, syntax, jobs):
+    stored = np.random.default_rng(5).integers(0, 4096, (23, 320, 320), dtype=np.uint16)
+    path = save(_multi_frame(stored, syntax), tmp_path / "a.dcm")
+    header = read_image_header(path)
+    order = np.random.default_rng(6).permutation(len(stored))
+    frames = [Frame(header, plane_from_values(header.values), Rescale(0.5, 0.0), True, k) for k in order.tolist()]
+    np.testing.assert_array_equal(read_values(frames, np.float32, jobs=jobs), stored[order] * np.float32(0.5))
+
+
+def _multi_frame(stored, syntax):
+    dataset = image_dataset(stored[0], "CT")
+    dataset.NumberOfFrames, dataset.PixelData = len(stored), stored.tobytes()
+    if syntax != ExplicitVRLittleEndian:
+        dataset.compress(syntax)
+    return dataset

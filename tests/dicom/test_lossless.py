@@ -13,7 +13,7 @@ from medimagenet.dicom import read_series
 from medimagenet.dicom.elements import read_dataset
 from medimagenet.dicom.header import read_image_header
 from medimagenet.dicom.lossless import decode_lossless, is_for_lossless
-from medimagenet.dicom.pixels import decode_frames
+from medimagenet.dicom.pixels import decode_frames, frame_parts
 from medimagenet.errors import DicomError
 
 from .conftest import image_dataset, save
@@ -66,6 +66,11 @@ def write(path, frames, stored, bits):
     return save(dataset, path)
 
 
+def decoded(path):
+    header = read_image_header(path)
+    return decode_lossless(header, frame_parts(header, range(int(header.values.get("NumberOfFrames", 1)))))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("lossless")
@@ -84,7 +89,7 @@ def test_samples_come_back(folder, bits, predictor, is_signed, counts, seed, fil
     stored = np.where(is_signed & (samples >= 1 << (bits - 1)), samples - (1 << bits), samples).astype(kind)
     frame = encode(samples, bits=bits, predictor=predictor, counts=counts, fill=fill)
     path = write(folder / "a.dcm", [frame], stored, bits)
-    found = decode_lossless(read_image_header(path))
+    found = decoded(path)
     assert found.dtype == stored.dtype
     np.testing.assert_array_equal(found[0], stored)
     np.testing.assert_array_equal(decode_frames(read_dataset(path), "a"), stored)
@@ -94,7 +99,7 @@ def test_samples_come_back(folder, bits, predictor, is_signed, counts, seed, fil
 def test_low_bits_that_were_left_out_are_zero(folder):
     samples = np.random.default_rng(1).integers(0, 1 << 12, (7, 9))
     path = write(folder / "a.dcm", [encode(samples, bits=12, predictor=6, shift=3)], samples.astype("u2"), 12)
-    found = decode_lossless(read_image_header(path))
+    found = decoded(path)
     np.testing.assert_array_equal(found[0], samples >> 3 << 3)
     judge = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))  # pylibjpeg-libjpeg 2.5 shifts by too much
     np.testing.assert_array_equal(found, judge)
@@ -104,11 +109,11 @@ def test_several_frames_and_a_frame_in_several_parts(folder):
     samples = np.random.default_rng(2).integers(0, 1 << 12, (3, 6, 5))
     frames = [encode(plane, bits=12) for plane in samples]
     header = read_image_header(write(folder / "a.dcm", frames, samples[0].astype("u2"), 12))
-    np.testing.assert_array_equal(decode_lossless(header), samples)
+    np.testing.assert_array_equal(decoded(header.path), samples)
     dataset = read_dataset(header.path)
     dataset.PixelData = encapsulate(frames[:1], fragments_per_frame=2)
     del dataset.NumberOfFrames
-    np.testing.assert_array_equal(decode_lossless(read_image_header(save(dataset, header.path)))[0], samples[0])
+    np.testing.assert_array_equal(decoded(save(dataset, header.path))[0], samples[0])
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,7 @@ def test_several_frames_and_a_frame_in_several_parts(folder):
 def test_what_is_unusual_or_damaged_is_left_alone(folder, damage):
     samples = np.random.default_rng(3).integers(0, 1 << 12, (16, 16))
     frame = damage(encode(samples, bits=12))
-    assert decode_lossless(read_image_header(write(folder / "a.dcm", [frame], samples.astype("u2"), 12))) is None
+    assert decoded(write(folder / "a.dcm", [frame], samples.astype("u2"), 12)) is None
 
 
 def test_a_scan_cut_short_is_an_error(folder):
@@ -145,7 +150,7 @@ def test_a_real_slice_of_dcmtk(realdata, require_program, tmp_path, selection):
     subprocess.run(["dcmcjpeg", "+el", "+sv", str(selection), str(source), str(target)], check=True)
     header = read_image_header(target)
     assert is_for_lossless(header)
-    np.testing.assert_array_equal(decode_lossless(header)[0], read_dataset(source).pixel_array)
+    np.testing.assert_array_equal(decoded(header.path)[0], read_dataset(source).pixel_array)
 
 
 @pytest.mark.realdata
@@ -154,7 +159,6 @@ def test_real_files(realdata):
     for path in sorted((realdata / "oddities" / "transfer_syntax").rglob("*.dcm")):
         header = read_image_header(path)
         if is_for_lossless(header) and header.values["SamplesPerPixel"] == 1:
-            decoded = decode_lossless(header)
-            np.testing.assert_array_equal(decoded.squeeze(), decode_frames(read_dataset(path), path.name))
+            np.testing.assert_array_equal(decoded(path).squeeze(), decode_frames(read_dataset(path), path.name))
             found.append(path.name)
     assert found
