@@ -6,7 +6,7 @@ A store in the HDF5 form is packed from these, and the hashes in its table are t
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from math import ceil, prod
 from typing import Any
@@ -88,9 +88,14 @@ def hash_array(form: Form, sample_id: str, name: str) -> Stored:
     """
     chunks = form.chunks(sample_id, name)
     attributes = chunks.metadata.attributes if name == FOREGROUND else form.attributes(sample_id, name)
-    line = json.dumps([name, describe(chunks.metadata), attributes], sort_keys=True).encode() + b"\n"
+    return hash_frames(name, chunks.metadata, attributes, frames(chunks, f"sample {sample_id}, array {name}"))
+
+
+def hash_frames(name: str, metadata: ArrayMetadata, attributes: Mapping[str, Any], encoded: Iterable[Frame]) -> Stored:
+    """As `hash_array`, of what was read already."""
+    line = json.dumps([name, describe(metadata), attributes], sort_keys=True).encode() + b"\n"
     stamp, total = hashlib.sha256(line), len(line)
-    for corner, content in frames(chunks, f"sample {sample_id}, array {name}"):
+    for corner, content in encoded:
         stamp.update(f"{corner} {len(content)}\n".encode() + content)
         total += len(content)
     return stamp.hexdigest(), total

@@ -43,8 +43,12 @@ def first_file(path: Path) -> Path | None:
         return found[0] if found else None
     if not is_hdf5_name(path):
         return None
+    return next((each for each in first_names(path) if each.is_file()), None)
+
+
+def first_names(path: Path) -> list[Path]:
+    """What the first file of a store may be called, given the store's name or that of any of its files."""
     match = _PART.fullmatch(path.stem)
     if match is not None and int(match[2]) > 0:
-        first = path.with_name(f"{match[1]}-00000{path.suffix}")
-        return first if first.is_file() else None
-    return next((each for each in (path, part_path(path, 0)) if each.is_file()), None)
+        return [path.with_name(f"{match[1]}-00000{path.suffix}")]
+    return [path, part_path(path, 0)]

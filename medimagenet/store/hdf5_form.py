@@ -7,43 +7,38 @@ that a forked process could not bear.
 
 import contextlib
 import io
-import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from math import ceil, prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import StoreDamagedError, StoreFormatError
-from .contents import hash_array, hash_sample
-from .form import checked_index
+from .contents import Stored, hash_array, hash_sample
+from .form import Chunks, checked_index
 from .hdf5_files import sibling
+from .hdf5_layout import attributes_of, read_layout
 from .layout import ATTRIBUTION, FOREGROUND, KEY, LEVEL, SAMPLES, TABLE
 from .metadata import ArrayMetadata
 from .table import parse_table
 
-BLOSC_FILTER = 32001
-"""Blosc 1 among the filters that are registered with The HDF Group (https://github.com/HDFGroup/hdf5_plugins)."""
-
-OME = "ome"
 SET = "set"
 """Attribute of the root: hash of the table, the same in all files of one store."""
 
-_SUPERBLOCK = b"\x89HDF\r\n\x1a\n"
+SUPERBLOCK = b"\x89HDF\r\n\x1a\n"
 _END_OF_FILE = {0: 40, 1: 44, 2: 28, 3: 28}
 """Where the superblock keeps the size of the file, by its version (HDF5 File Format Specification 3.0, II.A)."""
 
+HEAD_BYTES = 64
+"""The superblock is within these."""
+
 _LOCKINGS = (None, False, True, "best-effort")
 """Ways to lock a file that are tried: HDF5 refuses another one than that in which the process has it open already."""
-
-_ROWS = 32
-"""Of an array that is not chunked, about so many rows are addressed as one chunk, within a plane."""
 
 
 class Hdf5Chunks:
@@ -105,11 +100,12 @@ class Hdf5Form:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with opened(path, str(path)) as file:
-            self._root = _attributes(file)
+        where = self._where(path)
+        with self._reading(path, where) as file:
+            self._root = attributes_of(file)
             if TABLE not in file:
-                raise StoreFormatError(f"{path} is an HDF5 file but no store: it has no {TABLE}")
-            self._table = parse_table(file[TABLE][()].tobytes(), f"{TABLE} in {path}")
+                raise StoreFormatError(f"{where} is an HDF5 file but no store: it has no {TABLE}")
+            self._table = parse_table(file[TABLE][()].tobytes(), f"{TABLE} in {where}")
             self._set = _text(file.attrs.get(SET))
         own = self._root.get(KEY)
         counts = own.get("files") if isinstance(own, Mapping) else None
@@ -118,7 +114,7 @@ class Hdf5Form:
         self._numbers = {name: number for number, name in enumerate(names)}
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | str:
         """The first file."""
         return self._path
 
@@ -137,14 +133,12 @@ class Hdf5Form:
     def attributes(self, sample_id: str, name: str) -> Mapping[str, Any]:
         """Attributes of the image's group."""
         with self._opened(sample_id, name) as (file, _, _):
-            return _attributes(file[f"{SAMPLES}/{sample_id}/{name}"])
+            return attributes_of(file[f"{SAMPLES}/{sample_id}/{name}"])
 
-    def chunks(self, sample_id: str, name: str) -> Hdf5Chunks:
+    def chunks(self, sample_id: str, name: str) -> Chunks:
         """The voxels of an image, or the points of the foreground."""
-        place = f"{SAMPLES}/{sample_id}/{name}" + ("" if name == FOREGROUND else f"/{LEVEL}")
         with self._opened(sample_id, name) as (file, path, what):
-            metadata, index = read_layout(file[place], what)
-            index = checked_index(index, _stored_size(path), metadata, what, str(path))
+            metadata, index = self._layout(file, path, sample_id, name, what)
             return Hdf5Chunks(path, metadata, index, what)
 
     def sample_ids(self) -> set[str]:
@@ -158,14 +152,14 @@ class Hdf5Form:
     def stored(self, sample_id: str, name: str | None = None) -> tuple[str, int]:
         """Hash and size of layout, attributes and chunks of a sample or of one of its arrays."""
         if name is not None:
-            return hash_array(self, sample_id, name)
+            return self._hash(sample_id, name)
         with self._opened(sample_id, None) as (file, _, _):
             names = list(file[f"{SAMPLES}/{sample_id}"])
-        return hash_sample({each: hash_array(self, sample_id, each) for each in names})
+        return hash_sample({each: self._hash(sample_id, each) for each in names})
 
     def attribution(self) -> str | None:
         """The text of ATTRIBUTION.md."""
-        with opened(self._path, str(self._path)) as file:
+        with self._reading(self._path, self._where(self._path)) as file:
             return _text(file[ATTRIBUTION][()]) if ATTRIBUTION in file else None
 
     def defects(self) -> list[str]:
@@ -174,12 +168,41 @@ class Hdf5Form:
         for path in self.files():
             try:
                 with self._checked(path, path.name):
-                    size, stored = path.stat().st_size, _stored_size(path)
+                    size, stored = self._sizes(path)
                     if size < stored:
-                        found.append(f"{path.name} is cut: it has {size} of {stored} bytes ({path})")
+                        found.append(f"{path.name} is cut: it has {size} of {stored} bytes ({self._where(path)})")
             except StoreDamagedError as error:
                 found.append(str(error))
         return found
+
+    def _reading(self, path: Path, what: str) -> contextlib.AbstractContextManager[Any]:
+        """One of the files, open for h5py."""
+        return opened(path, what)
+
+    def _where(self, path: Path) -> str:
+        """How messages call one of the files."""
+        return str(path)
+
+    def _called(self, sample_id: str, name: str | None) -> str:
+        """How messages call an array of a sample, or a sample."""
+        if name is None or name == FOREGROUND:
+            return f"sample {sample_id}" + ("" if name is None else f", {name}")
+        return f"sample {sample_id}, array {name}"
+
+    def _sizes(self, path: Path) -> tuple[int, int]:
+        """Bytes that a file has, and that it says it has."""
+        return path.stat().st_size, _stored_size(path)
+
+    def _hash(self, sample_id: str, name: str) -> Stored:
+        return hash_array(self, sample_id, name)
+
+    def _layout(
+        self, file: Any, path: Path, sample_id: str, name: str, what: str
+    ) -> tuple[ArrayMetadata, NDArray[np.int64]]:
+        """Layout of an array, and where its chunks are, inside the file."""
+        place = f"{SAMPLES}/{sample_id}/{name}" + ("" if name == FOREGROUND else f"/{LEVEL}")
+        metadata, index = read_layout(file[place], what)
+        return metadata, checked_index(index, self._sizes(path)[1], metadata, what, self._where(path))
 
     def _file_of(self, sample_id: str) -> Path:
         number = self._numbers.get(sample_id, 0)
@@ -187,20 +210,19 @@ class Hdf5Form:
 
     @contextlib.contextmanager
     def _opened(self, sample_id: str, name: str | None) -> Iterator[tuple[Any, Path, str]]:
-        what = f"sample {sample_id}" if name is None else f"sample {sample_id}, array {name}"
-        what = f"sample {sample_id}, {name}" if name == FOREGROUND else what
-        path = self._file_of(sample_id)
+        what, path = self._called(sample_id, name), self._file_of(sample_id)
         with self._checked(path, what) as file:
             yield file, path, what
 
     @contextlib.contextmanager
     def _checked(self, path: Path, what: str) -> Iterator[Any]:
         """A file of this store, and no other's that has its name."""
-        with opened(path, what) as file:
+        with self._reading(path, what) as file:
             if _text(file.attrs.get(SET)) != self._set:
+                where = self._where(path)
                 raise StoreDamagedError(
-                    f"{what}: {path.name} is not of the same run as {self._path.name} ({path}): compile again with the "
-                    "same recipe to finish what was interrupted, or open the store again"
+                    f"{what}: {path.name} is not of the same run as {self._path.name} ({where}): compile again "
+                    "with the same recipe to finish what was interrupted, or open the store again"
                 )
             yield file
 
@@ -221,14 +243,18 @@ def opened(path: Path, what: str) -> Iterator[Any]:
     """
     try:
         with path.open("rb") as stream:
-            is_hdf5 = stream.read(len(_SUPERBLOCK)) == _SUPERBLOCK
-        if not is_hdf5:
+            head = stream.read(len(SUPERBLOCK))
+        if head != SUPERBLOCK:
             raise StoreFormatError(f"{path} is no store: it is no HDF5 file")
         with _open(path) as file:
             yield file
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-        raise StoreDamagedError(f"{what}: {path.name} cannot be read: {reason} ({path})") from error
+        raise StoreDamagedError(f"{what}: {path.name} cannot be read: {reason_of(error)} ({path})") from error
+
+
+def reason_of(error: Exception) -> str:
+    """What h5py says."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def _open(path: Path) -> Any:
@@ -245,7 +271,12 @@ def _open(path: Path) -> Any:
 def _stored_size(path: Path) -> int:
     """Size that a file says it has."""
     with path.open("rb") as stream:
-        head = stream.read(64).ljust(64, b"\0")
+        return size_in(stream.read(HEAD_BYTES))
+
+
+def size_in(head: bytes) -> int:
+    """Size that a file says it has in its first `HEAD_BYTES`."""
+    head = head.ljust(HEAD_BYTES, b"\0")
     at = _END_OF_FILE.get(head[8], 28)
     return int.from_bytes(head[at : at + 8], "little")
 
@@ -292,87 +323,3 @@ class _Padded(io.RawIOBase):
 def _text(value: Any) -> str | None:
     """An attribute or dataset of fixed-length UTF-8."""
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _attributes(node: Any) -> dict[str, Any]:
-    """Those that hold JSON."""
-    return {key: json.loads(node.attrs[key]) for key in (KEY, OME) if key in node.attrs}
-
-
-def read_layout(dataset: Any, what: str) -> tuple[ArrayMetadata, NDArray[np.int64]]:
-    """Layout of a dataset, and offset and length of each chunk in C order, as h5py reports them.
-
-    One that is not chunked is seen as if it were, in chunks of some rows.
-
-    Raises
-    ------
-    StoreFormatError
-        It is compressed or typed in a way that this reader does not know. `what` is the array.
-    StoreDamagedError
-        A chunk was written past its filter.
-    """
-    import h5py
-
-    if not isinstance(dataset, h5py.Dataset):
-        raise StoreDamagedError(f"{what}: {getattr(dataset, 'name', dataset)} is no dataset")
-    plist = dataset.id.get_create_plist()
-    codec = _codec([plist.get_filter(k)[0] for k in range(plist.get_nfilters())], what)
-    dtype = dataset.dtype
-    if dtype.kind not in "iuf" or dtype != dtype.newbyteorder("<"):
-        raise StoreFormatError(f"{what}: values are {dtype}, this reader knows little-endian numbers")
-    is_chunked = plist.get_layout() == h5py.h5d.CHUNKED
-    if not is_chunked and plist.get_layout() != h5py.h5d.CONTIGUOUS:
-        raise StoreFormatError(f"{what}: its layout is neither chunked nor contiguous")
-    chunk = dataset.chunks if is_chunked else _rows_as_chunk(dataset.shape)
-    shape = dataset.shape
-    counts = tuple(max(ceil(n / c), 1) for n, c in zip(shape, chunk, strict=True))
-    metadata = ArrayMetadata(
-        shape=shape,
-        dtype=dtype,
-        shard=tuple(n * c for n, c in zip(counts, chunk, strict=True)),
-        chunk=chunk,
-        codec=codec,
-        sharded=True,
-        checksum=False,
-        index_first=False,
-        fill=np.array(dataset.fillvalue, dtype=dtype),
-        separator="/",
-        attributes=_attributes(dataset),
-    )
-    index = _chunk_index(dataset, counts, chunk, what) if is_chunked else _row_index(dataset, counts, metadata)
-    return metadata, index
-
-
-def _codec(filters: list[int], what: str) -> Literal["raw", "blosc"]:
-    if filters not in ([], [BLOSC_FILTER]):
-        raise StoreFormatError(f"{what}: HDF5 filters {filters}, this reader knows Blosc ({BLOSC_FILTER}) or none")
-    return "blosc" if filters else "raw"
-
-
-def _chunk_index(dataset: Any, counts: tuple[int, ...], chunk: tuple[int, ...], what: str) -> NDArray[np.int64]:
-    found: list[Any] = []
-    dataset.id.chunk_iter(found.append)
-    index = np.full((prod(counts), 2), -1, dtype=np.int64)
-    if found:
-        corners = np.array([one.chunk_offset for one in found]) // chunk
-        numbers = np.ravel_multi_index(tuple(corners.T), counts)
-        index[numbers] = [(one.byte_offset, one.size) for one in found]
-        if any(one.filter_mask for one in found):
-            raise StoreDamagedError(f"{what}: chunks were written past their filter")
-    return index
-
-
-def _rows_as_chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of an array without chunks: whole rows, so that each chunk is one piece of the file."""
-    if len(shape) != 4:
-        return tuple(max(n, 1) for n in shape)
-    rows = next((n for n in range(min(_ROWS, shape[2]), _ROWS // 4, -1) if shape[2] % n == 0), shape[2])
-    return (1, 1, rows, shape[3])
-
-
-def _row_index(dataset: Any, counts: tuple[int, ...], metadata: ArrayMetadata) -> NDArray[np.int64]:
-    offset, length = dataset.id.get_offset(), prod(metadata.chunk) * metadata.dtype.itemsize
-    numbers = np.arange(prod(counts), dtype=np.int64)
-    if offset is None:
-        return np.full((len(numbers), 2), -1, dtype=np.int64)
-    return np.stack([offset + numbers * length, np.full_like(numbers, length)], axis=1)

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from .contents import frames
 from .form import Chunks, Form
-from .hdf5_form import BLOSC_FILTER, SET
+from .hdf5_form import SET
+from .hdf5_layout import BLOSC_FILTER
 from .layout import ATTRIBUTION, FOREGROUND, LEVEL, SAMPLES, TABLE
 from .metadata import LEVELS
 

@@ -182,7 +182,9 @@ class RemoteForm:
         try:
             content, _ = self._objects.whole(ROOT_METADATA, "store")
         except StoreDamagedError:
-            raise StoreError(f"there is no store at {where}: it has no {ROOT_METADATA}") from None
+            raise StoreError(
+                f"there is no store at {where}: it has no {ROOT_METADATA} (of one in the HDF5 form, name a file)"
+            ) from None
         attributes: Mapping[str, Any] = parse_document(content, where).get("attributes", {})
         return attributes
 

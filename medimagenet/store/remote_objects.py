@@ -197,6 +197,8 @@ class Objects:
             wait(others)
 
     def _range(self, key: str, span: Span, version: Version, what: str) -> memoryview:
+        if span[1] > version.size:
+            raise StoreDamagedError(f"{what}: {self.address(key)} is cut: it has {version.size} bytes, not {span[1]}")
         content, found = self._get(key, what, {"range": span})
         if found != version:
             raise ChangedObjectError(

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from ..errors import StoreDamagedError, StoreError, StoreFormatError
 from ..volume import Mask
 from .form import Form
-from .hdf5_files import first_file
+from .hdf5_files import first_file, is_hdf5_name
 from .hdf5_form import Hdf5Form
 from .layout import FOREGROUND, KEY, PARTIAL, ROOT_METADATA, check_format
 from .patient import Interpolation, to_patient
 from .reader import ArrayReader, ShardedArray
 from .remote_form import RemoteForm
+from .remote_hdf5 import RemoteHdf5Form
 from .remote_objects import address_of
 from .zarr_form import ZarrForm
 
@@ -38,8 +39,8 @@ def open_store(
     Parameters
     ----------
     path
-        Of its folder, or of any of its files in the HDF5 form; or the address of one in the Zarr form, behind
-        ``s3://``, ``gs://``, ``http://`` or ``https://``.
+        Of its folder, or of any of its files in the HDF5 form; or such an address, behind ``s3://``, ``gs://``,
+        ``http://`` or ``https://``.
     storage_options, cache_dir, cache_bytes
         For addresses alone: what obstore is told (``endpoint``, ``region``, credentials, ``headers``), the folder on
         this machine that keeps what was fetched, and the bytes that it may take. See `remote_objects.Objects` and
@@ -56,7 +57,8 @@ def open_store(
     """
     address = address_of(path)
     if address is not None:
-        remote = RemoteForm(address, storage_options, cache_dir, cache_bytes)
+        kind = RemoteHdf5Form if is_hdf5_name(Path(address)) else RemoteForm
+        remote = kind(address, storage_options, cache_dir, cache_bytes)
         return Store(remote, check_format(remote.root(), address), remote.table())
     path = Path(path)
     form = find_form(path)
@@ -101,7 +103,7 @@ class Store:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        arguments = self._form.arguments if isinstance(self._form, RemoteForm) else (self._path,)
+        arguments = self._form.arguments if isinstance(self._form, RemoteForm | RemoteHdf5Form) else (self._path,)
         return open_store, arguments
 
     def __len__(self) -> int:
