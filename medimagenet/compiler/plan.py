@@ -130,15 +130,29 @@ def _assigned(
 
 
 def _persons(samples: Sequence[Sample]) -> list[str]:
-    """Who each sample is of: the first of the collections that know the PatientID, and the PatientID.
+    """Who each sample is of: the first of the collections that know the person, and the PatientID there.
 
-    Splits depend on who the patient is, not on the pseudonym: two users get the same split.
+    Samples are of one person where they have one PatientID, or a series in common: a collection that was published
+    again under other IDs. Splits depend on who the patient is, not on the pseudonym: two users get the same split.
     """
-    first: dict[str, str] = {}
+    leader: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def leading(key: tuple[str, str]) -> tuple[str, str]:
+        while leader.setdefault(key, key) != key:
+            key = leader[key]
+        return key
+
+    named = []
     for sample in samples:
+        key = ("patient", sample.patient_id) if sample.patient_id else ("unknown", _identity(sample))
+        named.append(key)
+        for row in sample.series.values():
+            leader[leading(("series", row["SeriesInstanceUID"]))] = leading(key)
+    first: dict[tuple[str, str], str] = {}
+    for key, sample in zip(named, samples, strict=True):
         identity = _identity(sample)
-        first[sample.patient_id] = min(identity, first.get(sample.patient_id, identity))
-    return [first[sample.patient_id] if sample.patient_id else _identity(sample) for sample in samples]
+        first[leading(key)] = min(identity, first.get(leading(key), identity))
+    return [first[leading(key)] for key in named]
 
 
 def _identity(sample: Sample) -> str:

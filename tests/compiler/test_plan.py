@@ -92,3 +92,58 @@ def test_grids_that_would_be_too_large_are_told_before_anything_is_read(index, r
     monkeypatch.setattr(type(index), "rows", lambda self: small)
     tasks = make_plan(index, fine, None).tasks
     assert [[one.code for one in task.obstacles] for task in tasks if task.obstacles] == [["grid_too_large"]]
+
+
+def published_again(index, new_id):
+    """The index, and the samples of two of its patients in a second collection under IDs of their own."""
+    rows = index.rows()
+    patients = sorted({row["PatientID"] for row in rows})[:2]
+    again = [
+        {**row, "PatientID": new_id(row["PatientID"]), "collection_id": "again", "key": f"again:{row['key']}"}
+        for row in rows
+        if row["PatientID"] in patients
+    ]
+    return [*rows, *again]
+
+
+@pytest.mark.parametrize("new_id", [lambda name: f"renamed {name}", lambda name: ""])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_person_is_on_one_side_in_all_collections_under_any_id(index, monkeypatch, new_id, seed):
+    rows = published_again(index, new_id)
+    monkeypatch.setattr(type(index), "rows", lambda self: rows)
+    recipe = Recipe.from_yaml(RECIPE.replace("seed: 0", f"seed: {seed}"))
+    tasks = make_plan(index, recipe, Pseudonyms(KEY)).tasks
+    assert len(tasks) > 6
+    sides = {}
+    for task in tasks:
+        sides.setdefault(task.sample.series["CT"]["SeriesInstanceUID"], set()).add(task.split)
+    assert all(len(each) == 1 for each in sides.values())
+    old = next(task for task in tasks if task.sample.collection_id == "again")
+    frozen = {old.sample.patient_id: ("test", None)}
+    later = make_plan(index, recipe, Pseudonyms(KEY), frozen=frozen).tasks
+    moved = {task.sample.series["CT"]["SeriesInstanceUID"] for task in later if task.split == "test"}
+    assert {task.split for task in later if task.sample.series["CT"]["SeriesInstanceUID"] in moved} == {"test"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_person_of_one_id_is_on_one_side_in_all_collections(index, monkeypatch, seed):
+    rows = index.rows()
+    uids = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
+    others = [
+        {
+            **row,
+            **{name: f"{row[name]}.9" for name in uids},
+            "referenced_series": [f"{uid}.9" for uid in row["referenced_series"] or ()],
+            "collection_id": "another",
+            "key": f"another:{row['key']}",
+        }
+        for row in rows
+    ]
+    monkeypatch.setattr(type(index), "rows", lambda self: [*rows, *others])
+    recipe = Recipe.from_yaml(RECIPE.replace("seed: 0", f"seed: {seed}"))
+    tasks = make_plan(index, recipe, Pseudonyms(KEY)).tasks
+    assert len(tasks) == 12
+    sides = {}
+    for task in tasks:
+        sides.setdefault(task.sample.series["CT"]["PatientID"], set()).add(task.split)
+    assert (len(sides), {len(each) for each in sides.values()}) == (6, {1})

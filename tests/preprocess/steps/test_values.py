@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import SimpleITK
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,6 +58,21 @@ def test_percentiles_of_the_result_are_the_landmarks():
     result = HistogramMatch(image="MR", landmarks=landmarks)(case(image(5))).images["MR"].array
     ranks = HistogramMatch(image="MR", landmarks=landmarks).percentiles
     np.testing.assert_allclose(np.percentile(result.astype(np.float64), ranks), landmarks, rtol=0.02)
+
+
+@pytest.mark.parametrize("points", [1, 4, 9])
+def test_by_the_landmarks_of_an_image_it_matches_as_simpleitk_does(points):
+    """Its filter takes even quantiles between the least and the greatest value; it reads them from a histogram."""
+    source, reference = image(3, 2.0, 40.0), image(7)
+    ranks = np.linspace(0, 100, points + 2)
+    landmarks = np.percentile(reference.array.astype(np.float64), ranks)
+    step = HistogramMatch(image="MR", landmarks=tuple(landmarks), percentiles=tuple(ranks))
+    wanted = SimpleITK.HistogramMatching(
+        source.to_sitk(), reference.to_sitk(), numberOfHistogramLevels=65536, numberOfMatchPoints=points,
+        thresholdAtMeanIntensity=False,
+    )  # fmt: skip
+    found = step(case(source)).images["MR"].array
+    np.testing.assert_allclose(found, SimpleITK.GetArrayFromImage(wanted), atol=0.005 * np.ptp(reference.array))
 
 
 def test_a_constant_image_is_not_matched_and_said():
