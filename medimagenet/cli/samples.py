@@ -63,6 +63,10 @@ def _document(sample: Any) -> dict[str, Any]:
         "collection_id": sample.collection_id,
         "series": {modality: row["SeriesInstanceUID"] for modality, row in sample.series.items()},
         "others": [row["SeriesInstanceUID"] for row in sample.others],
+        "series_findings": {
+            modality: list(dict.fromkeys(found["code"] for found in row["findings"] or ()))
+            for modality, row in sample.series.items()
+        },
         "findings": [
             {"code": found.code, "severity": found.severity, "message": found.message, "numbers": found.numbers}
             for found in sample.findings

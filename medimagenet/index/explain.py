@@ -77,7 +77,8 @@ def _explain(
         samples = taken[key]
         lead = next(iter(samples[0].series.values()))
         outcome = "leads" if lead["key"] == key else "taken"
-        reason = _why_leads(samples[0]) if outcome == "leads" else _how(graph, row, lead, samples[0])
+        how = _why_leads(samples[0]) if outcome == "leads" else _how(graph, row, lead, samples[0])
+        reason = "; but ".join([how, *_contradictions(row)])
     elif key in beside:
         samples, outcome = beside[key], "not taken"
         reason = _why_not(graph, row, samples[0])
@@ -92,6 +93,11 @@ def _explain(
         samples=tuple(sample.sample_id for sample in samples),
         reason=reason,
     )
+
+
+def _contradictions(row: Row) -> list[str]:
+    """What speaks against the bonds of a series that was taken nevertheless."""
+    return [found["message"] for found in row["findings"] if found["code"] == "reference_mismatch"]
 
 
 def _why_leads(sample: Sample) -> str:

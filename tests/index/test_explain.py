@@ -2,6 +2,7 @@
 
 import pytest
 
+from medimagenet.findings import Finding
 from medimagenet.index import Index, explain_samples, find_samples
 
 
@@ -104,3 +105,13 @@ def test_what_a_side_index_told_is_known(public):
     assert reasons["rs"] == "the images of the RTSTRUCT are not in the index, and no CT has its frame of reference"
     outcomes = {each.key: each.outcome for each in explain_samples(public(referenced_series=("1.2",)), "CT,RTSTRUCT")}
     assert (outcomes["ct"], outcomes["rs"]) == ("leads", "taken")
+
+
+def test_what_contradicts_a_bond_is_told_with_it(make_record, make_object):
+    mismatch = Finding(code="reference_mismatch", message="what it refers to has another patient")
+    records = [
+        make_record("ct", "CT", "1.2"),
+        make_object("rs", "RTSTRUCT", series=["1.2"], PatientID="q", findings=(mismatch,)),
+    ]
+    reasons = {each.key: each.reason for each in explain_samples(Index.from_records(records), "CT,RTSTRUCT")}
+    assert reasons == {"ct": "has RTSTRUCT", "rs": "refers to the CT; but what it refers to has another patient"}
