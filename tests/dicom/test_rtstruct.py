@@ -126,6 +126,26 @@ def test_slices_of_any_orientation(write_rtstruct):
     assert np.argwhere(masks["a"]).tolist() == [[2, y, x] for y in (2, 3) for x in (2, 3, 4)]
 
 
+@pytest.mark.parametrize("towards_feet", [False, True])
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [((-1, 0, 0), (0, -1, 0)), ((-1, 0, 0), (0, 1, 0)), ((0, 1, 0), (0, 0, -1)), ((0.36, 0.48, -0.8), (-0.8, 0.6, 0))],
+)
+def test_polygons_in_slices_of_any_patient_position_as_in_the_plane(write_rtstruct, row, column, towards_feet):
+    normal = np.cross(row, column) * (-1 if towards_feet else 1)
+    turned = Grid((30, 20, 5), (0.75, 0.5, 3.0), (1, 2, 3), tuple(zip(row, column, normal, strict=True)))
+    random = np.random.default_rng(0)
+    polygons = [random.uniform(-2, 30, (9, 2)) for _ in range(5)]
+    contours = [turned.to_patient(np.column_stack([polygon, np.full(9, z)])) for z, polygon in enumerate(polygons)]
+    masks, _ = fill(write_rtstruct({(1, "a"): contours}), turned)
+    y, x = np.mgrid[:20, :30]
+    for mask, polygon in zip(masks["a"], polygons, strict=True):  # every crossing to the left of a voxel flips it
+        expected = np.zeros((20, 30), dtype=bool)
+        for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+            expected ^= ((y0 <= y) != (y1 <= y)) & (x > x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+        np.testing.assert_array_equal(mask, expected)
+
+
 def test_names_are_made_unique_and_read_in_their_character_set(write_rtstruct):
     def change(dataset):
         dataset.SpecificCharacterSet = "ISO_IR 192"

@@ -133,7 +133,7 @@ def source_images(grid, series="1.2.3"):
         image.Rows, image.Columns = grid.shape[1:]
         image.PixelSpacing = [grid.spacing[1], grid.spacing[0]]
         image.SliceThickness = grid.spacing[2]
-        image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        image.ImageOrientationPatient = [f"{value:.9g}" for value in np.array(grid.direction)[:, :2].T.ravel()]
         image.ImagePositionPatient = grid.to_patient((0, 0, z)).tolist()
         image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         images.append(image)
@@ -194,6 +194,25 @@ def test_what_highdicom_writes_is_read(tmp_path, masks, kind, omit_empty_frames)
     assert own.grid.is_close(WRITTEN)
     np.testing.assert_array_equal(own.array, masks)
     assert [finding.code for finding in mask.findings] == (["segment_values_binary"] if kind == "FRACTIONAL" else [])
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),  # head first prone
+        ((-1, 0, 0), (0, 1, 0), (0, 0, -1)),  # feet first supine
+        ((0, 1, 0), (0, 0, -1), (-1, 0, 0)),  # sagittal
+        ((0.36, 0.48, -0.8), (-0.8, 0.6, 0), (0.48, 0.64, 0.6)),  # oblique
+    ],
+)
+def test_planes_of_any_orientation(tmp_path, masks, columns):
+    grid = Grid(WRITTEN.size, WRITTEN.spacing, WRITTEN.origin, tuple(zip(*columns, strict=True)))
+    path = write_seg(tmp_path / "s.dcm", masks.astype(np.uint8), grid)
+    mask = read_mask(path, grid)
+    np.testing.assert_array_equal(mask.array, masks)
+    assert mask.findings == ()
+    with pytest.raises(GeometryError, match="off the grid of the image"):
+        read_mask(path, Grid(grid.size, grid.spacing, tuple(grid.to_patient((0.4, 0, 0))), grid.direction))
 
 
 def test_a_label_map_of_highdicom(tmp_path, masks):
