@@ -7,6 +7,7 @@ and orthogonality are those of IDC's volume_geometry_index, so that findings her
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import atan, degrees, hypot, inf, isfinite
 from operator import is_
 from typing import Any
@@ -72,11 +73,11 @@ def plane_from_values(values: Mapping[str, Any]) -> SlicePlane:
         Numbers may be text; what is absent, empty or not a number becomes None (rows and columns 0).
     """
     position = _numbers(values.get("ImagePositionPatient"), 3)
-    orientation = _numbers(values.get("ImageOrientationPatient"), 6)
-    spacing = _numbers(values.get("PixelSpacing"), 2)
-    thickness = _numbers(values.get("SliceThickness"), 1)
+    orientation = _shared_numbers(values.get("ImageOrientationPatient"), 6)
+    spacing = _shared_numbers(values.get("PixelSpacing"), 2)
+    thickness = _shared_numbers(values.get("SliceThickness"), 1)
     number = _numbers(values.get("InstanceNumber"), 1)
-    frames = _numbers(values.get("NumberOfFrames"), 1)
+    frames = _shared_numbers(values.get("NumberOfFrames"), 1)
     return SlicePlane(
         position=(position[0], position[1], position[2]) if position else None,
         orientation=(*orientation[:3], *orientation[3:6]) if orientation else None,  # type: ignore[arg-type]
@@ -364,6 +365,18 @@ def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
     except (TypeError, ValueError):
         return None
     return numbers if len(numbers) == count and all(map(isfinite, numbers)) else None
+
+
+def _shared_numbers(value: Any, count: int) -> tuple[float, ...] | None:
+    """As `_numbers`, of what is mostly the same in all slices of a series."""
+    if type(value) is list and all(type(item) is str for item in value):
+        return _numbers_of_texts(tuple(value), count)
+    return _numbers_of_texts((value,), count) if type(value) is str else _numbers(value, count)
+
+
+@lru_cache(maxsize=256)
+def _numbers_of_texts(texts: tuple[str, ...], count: int) -> tuple[float, ...] | None:
+    return _numbers(texts, count)
 
 
 def _whole(value: Any) -> int:
