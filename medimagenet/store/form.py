@@ -1,8 +1,8 @@
 """The seam between reading a store and where its bytes are: what a form of the store has to say.
 
 A form is one way to keep the same tree: a Zarr directory (`zarr_form`), HDF5 files (`hdf5_form`), and either behind an
-address (`remote_form`, `remote_hdf5`). `open_store` finds the form of a path and makes a `Store` of it; `Store`, `ArrayReader` and `verify` then ask
-the `Form` for what they need, and nobody else touches a file::
+address (`remote_form`, `remote_hdf5`). `open_store` finds the form of a path and makes a `Store` of it; `Store`,
+`ArrayReader` and `verify` then ask the `Form` for what they need, and nobody else touches a file::
 
     Store, verify --> Form      root attributes, table, attributes of an image, hashes of what is stored
     ShardedArray  --> Chunks    for a box in a shard: an open file, and offset and length of each chunk in it

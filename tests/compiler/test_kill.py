@@ -1,6 +1,7 @@
 """`medimagenet compile`, killed at random moments: what is there is whole, and the next run ends with the same bytes.
 
-``MEDIMAGENET_KILLS`` says how many runs are killed, 20 by default.
+``MEDIMAGENET_KILLS`` says how many runs are killed in each form: by default 20 of the Zarr form, 8 of the HDF5 form.
+That one is written as a Zarr folder and then packed: its runs are killed while it is packed, or just before or after.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from medimagenet.store import open_store, verify
 
 from .conftest import RECIPE
 
-KILLS = int(os.environ.get("MEDIMAGENET_KILLS", "20"))
+KILLS = os.environ.get("MEDIMAGENET_KILLS")
 INPUT = ("x.parquet", "r.yaml")
 
 
@@ -67,8 +68,9 @@ def forking(work):
 
 def wait_for_writing(out, pid):
     """Until a sample is being written that was not before, or the run is over."""
-    before = set(out.glob(".partial/*/"))
-    while not set(out.glob(".partial/*/")) - before and Path(f"/proc/{pid}").exists():
+    folder = out if out.suffix == ".zarr" else out.with_name(f"{out.name}.partial")
+    before = set(folder.glob(".partial/*/"))
+    while not set(folder.glob(".partial/*/")) - before and Path(f"/proc/{pid}").exists():
         time.sleep(0.0005)
 
 
@@ -94,7 +96,7 @@ def test_killed_at_random_moments_and_run_again(forking, work, index, tree_hash)
     assert forking.end() == 0
     seconds = time.monotonic() - started
     generator, ends = random.Random(6), []
-    for number in range(KILLS):
+    for number in range(int(KILLS or 20)):
         out = work / f"{number}.zarr"
         ends += [kill_at_random(forking, out, generator, seconds) for _ in range(generator.choice([1, 1, 2]))]
         if out.exists():
@@ -133,6 +135,39 @@ def is_running(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def kill_while_packing(forking, out, generator):
+    """One run that is killed when its samples are written: before they are packed, within, while files are renamed."""
+    pid = forking.start(arguments(out.name), generator.choice([0.0, 5.0]))
+    partial = out.with_name(f"{out.name}.partial")
+    goal = generator.choice([partial / "packed", partial / "packed" / out.name, partial / "packed/done.json", out])
+    while not goal.exists() and Path(f"/proc/{pid}").exists():
+        time.sleep(0.0005)
+    time.sleep(generator.uniform(0, 0.01))
+    with contextlib.suppress(ProcessLookupError):  # it was done
+        os.kill(pid, signal.SIGKILL)
+    return forking.end()
+
+
+def test_the_hdf5_form_killed_at_random_moments_and_run_again(forking, work, index, tree_hash):
+    compile_store(index, work / INPUT[1], work / "whole.h5", jobs=1)
+    expected = tree_hash(work / "whole.h5")
+    generator, ends = random.Random(7), []
+    for number in range(int(KILLS or 8)):
+        out = work / f"{number}.h5"
+        ends += [kill_at_random(forking, out, generator, 0.5) for _ in range(generator.choice([0, 1]))]
+        ends.append(kill_while_packing(forking, out, generator))
+        for stored in (out, out.with_name(f"{out.name}.partial")):  # whichever of both there is, is whole
+            if stored.is_file() or (stored / "samples.parquet").exists():
+                names = open_store(stored).ids()
+                assert [problem for problem in verify(stored) if problem.sample_id in names] == [], number
+        compile_store(index, work / INPUT[1], out, jobs=1)
+        assert tree_hash(out) == expected, f"run {number}, ends {ends}"
+        left = {path.name for path in work.iterdir() if path.name.startswith((f"{number}.h5", f".{number}.h5"))}
+        assert {name for name in left if "partial" in name} == set(), left
+    assert ends.count(-signal.SIGKILL) >= len(ends) // 2, ends  # the others were done before
+    assert set(ends) <= {0, -signal.SIGKILL}
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for child processes in /proc")
