@@ -12,18 +12,23 @@ from medimagenet.geometry import Grid
 from medimagenet.preprocess.steps import (
     ClipPercentile,
     CropBody,
+    CropForeground,
     CropMask,
+    CropNonzero,
     CropPad,
     Denoise,
     HistogramMatch,
     LargestComponent,
     MergeLabels,
+    MonaiTransform,
     N4BiasCorrection,
     Orient,
     Resample,
     ResampleTo,
     SelectRois,
+    SimpleItkFilter,
     Suv,
+    ToCtGrid,
     ToPetGrid,
     fit_landmarks,
 )
@@ -89,11 +94,41 @@ def _space() -> list[Row]:
         _orient(ct),
         _row("Resample: 3.6 mm to 8 mm", ct, fine, "CT", words="spacing [8, 8, 9]"),
         _row("CropBody: the largest part above -300 HU", ct, CropBody()(ct), "CT", words="box of the body"),
+        _foreground(both),
+        _nonzero(ct),
         _row("CropMask: the classes and 30 mm", ct, CropMask(margin_mm=30)(ct), "CT", words="margin_mm 30"),
         _row("CropPad: 96 x 128 voxels", ct, CropPad(size=(96, 128, None))(ct), "CT", words="cut in x, padded in y"),
         _resample_to(both),
         _row("ToPetGrid: CT and mask on the grid of the PET", both, ToPetGrid()(both), "CT", words="7.2 mm"),
+        _to_ct_grid(both),
     ]
+
+
+def _foreground(both: Case) -> Row:
+    masks = random_phantom(PT_GRID, seed=4).masks(PT_GRID, ["liver"])
+    pet = replace(both, images={"PT": both.images["PT"]}, mask=masks)
+    kept = CropForeground(threshold=1.5)(pet)
+    return _row("CropForeground: above 1.5 g/ml", pet, kept, "PT", (0.0, 8.0), "box of the uptake")
+
+
+def _nonzero(ct: Case) -> Row:
+    """A CT whose surroundings are zero, as after a skull strip."""
+    image = ct.images["CT"]
+    body = np.where(image.array > -300, image.array, 0)
+    zeros = replace(ct, images={"CT": image.with_array(body.astype(np.int16))})
+    return _row("CropNonzero: what is not zero, and 10 mm", zeros, CropNonzero(margin_mm=10)(zeros), "CT", (-50, 300))
+
+
+def _to_ct_grid(both: Case) -> Row:
+    """The PET leads, and comes onto the grid of the CT all the same."""
+    pet_first = replace(
+        both,
+        images={"PT": both.images["PT"], "CT": both.images["CT"]},
+        mask=random_phantom(PT_GRID, seed=4).masks(PT_GRID, ["liver"]),
+    )
+    return _row(
+        "ToCtGrid: PET and mask on the grid of the CT", pet_first, ToCtGrid()(pet_first), "PT", (0.0, 8.0), "3.6 mm"
+    )
 
 
 def _orient(case: Case) -> Row:
@@ -125,6 +160,8 @@ def _values() -> list[Row]:
     bright = mr.images["MR"].array * np.exp(0.7 * x).astype(np.float32)
     biased = replace(mr, images={"MR": mr.images["MR"].with_array(bright)})
     other = replace(mr, images={"MR": mr.images["MR"].with_array(mr.images["MR"].array * 0.55 + 40)})
+    gradient = SimpleItkFilter(image="MR", filter="GradientMagnitudeImageFilter")
+    smooth = MonaiTransform(image="CT", transform="GaussianSmooth", settings={"sigma": (2.0, 2.0, 0.1)})
     matched = HistogramMatch(image="MR", landmarks=fit_landmarks([mr.images["MR"]], high=400.0, above=20.0), above=45.0)
     return [
         Row(
@@ -136,6 +173,11 @@ def _values() -> list[Row]:
         _row("N4BiasCorrection", biased, N4BiasCorrection(shrink=2)(biased), "MR", (0.0, 450.0)),
         _row("HistogramMatch (Nyul)", other, matched(other), "MR", (0.0, 400.0)),
         _suv(),
+        Row(
+            "SimpleItkFilter: GradientMagnitudeImageFilter",
+            (_tile(mr, "MR", (0.0, 450.0), "before"), _tile(gradient(mr), "MR", (0.0, 60.0), "0 to 60 per mm")),
+        ),
+        _row("MonaiTransform: GaussianSmooth, 2 voxels in x and y", ct, smooth(ct), "CT", (-100.0, 150.0)),
     ]
 
 

@@ -341,6 +341,7 @@ class Recipe(Section):
         schema = cls.model_json_schema()
         rois = schema["properties"]["rois"]
         rois["additionalProperties"] = {"anyOf": [rois["additionalProperties"], {"type": "string"}]}
+        schema["$defs"]["StepRecipe"] = StepRecipe.json_schema()
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
     @classmethod

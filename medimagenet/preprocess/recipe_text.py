@@ -15,6 +15,14 @@ Place = tuple[int | str, ...]
 WITHIN = "within"
 """Key of an error's context: the way on from the value that was checked to the one that is wrong."""
 _VALUE_ERROR = "Value error, "  # what pydantic puts before the message of a ValueError
+_KINDS = {
+    "tuple_type": "must be a list, such as [a, b]",
+    "list_type": "must be a list, such as [a, b]",
+    "dict_type": "must have keys and values, such as {key: value}",
+    "model_type": "must have keys and values, such as {key: value}",
+    "model_attributes_type": "must have keys and values, such as {kind: none}",
+}
+"""By type of pydantic's error what it means to who writes YAML."""
 _QUOTES = "values that hold any of ? * & ! % @ [ ] { } : # need quotes"  # as patterns of ROI names often do
 _SHOWN = 60  # characters of a wrong value that an error repeats
 
@@ -164,7 +172,7 @@ def _message(detail: Any) -> str:
         return f"unknown kind {unknown(context['tag'], _quoted(context['expected_tags']))}"
     if kind == "literal_error":
         return f"unknown value {unknown(detail['input'], _quoted(context['expected']))}"
-    text: str = detail["msg"]
+    text: str = _KINDS.get(kind, detail["msg"])
     return text.removeprefix(_VALUE_ERROR)
 
 

@@ -189,6 +189,23 @@ class StepRecipe(BaseModel):
         """
         return _registry().build_step(self.step, self.model_extra or {})
 
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """One form per step of the library with its settings, and one for steps of your own."""
+        plain = cls.model_json_schema()
+        description, known = plain["description"], plain["properties"]
+        forms: list[Any] = [
+            {
+                "description": words,
+                "properties": {"step": {"const": name}, "at": known["at"], **settings},
+                "required": ["step", *required],
+                "additionalProperties": False,
+            }
+            for name, words, settings, required in _registry().schemas()
+        ]
+        own = {"properties": {"step": {"type": "string", "pattern": ":"}, "at": known["at"]}, "required": ["step"]}
+        return {"type": "object", "title": "StepRecipe", "description": description, "anyOf": [*forms, own]}
+
     def mismatch(self, images: Sequence[str], classes: Sequence[str]) -> str | None:
         """Why the step does not go with a recipe of these images and classes; None where it does."""
         found: str | None = _registry().mismatch(self.step, self.build(), images, classes)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -311,3 +312,39 @@ def test_a_query_is_part_of_the_hash_and_absent_it_is_not():
     assert recipe("spacing:", "query: n_instances > 60\nspacing:").hash != recipe().hash
     with pytest.raises(RecipeError, match="line 6: query is ''"):
         recipe("spacing:", "query: ''\nspacing:")
+
+
+@pytest.mark.parametrize(
+    ("steps", "fits"),
+    [
+        ([{"step": "CropPad", "size": [8, 8, None], "at": "final"}], True),
+        ([{"step": "SimpleItkFilter", "image": "CT", "filter": "MedianImageFilter", "settings": {"Radius": 1}}], True),
+        ([{"step": "my_steps:Gamma", "power": 2}], True),
+        ([{"step": "CropPad"}], False),
+        ([{"step": "CropPad", "size": [8, 8]}], False),
+        ([{"step": "CropPad", "size": [8, 8, 8], "sise": 1}], False),
+        ([{"step": "Denoise", "image": "CT", "method": "magic"}], False),
+        ([{"step": "Denois", "image": "CT"}], False),
+        ([{"step": "LargestComponent", "classes": "tumour"}], False),
+    ],
+)
+def test_the_schema_knows_the_settings_of_steps(steps, fits):
+    validator = jsonschema.Draft202012Validator(Recipe.json_schema())
+    document = {"name": "a", "modalities": ["CT"], "steps": steps}
+    assert validator.is_valid(document) == fits
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("steps: {step: CropPad}", "steps is {'step': 'CropPad'}: must be a list"),
+        ("steps: [CropPad]", "steps.0 is 'CropPad': must have keys and values"),
+        ("crop: body", "crop is 'body': must have keys and values"),
+        ("split: 0.7", "split is 0.7: must have keys and values"),
+        ("targets: {table: a.csv, columns: age}", "targets.columns is 'age': must be a list"),
+    ],
+)
+def test_errors_are_in_the_words_of_yaml(text, words):
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_yaml(f"name: a\nmodalities: [CT]\n{text}\n")
+    assert words in str(caught.value)

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -84,6 +84,19 @@ def stage_of(step: Step) -> Stage:
     """Where a recipe applies it, unless the recipe says so: its class's `stage`, else "final"."""
     stage: Stage = getattr(step, "stage", "final")
     return stage
+
+
+def schemas() -> Iterator[tuple[str, str, dict[str, Any], list[str]]]:
+    """Of each step of the library its name, what it does, the JSON schema of each setting, and which must be given."""
+    for name in STEPS:
+        kind = step_class(name)
+        hints = get_type_hints(kind)
+        settings, required = {}, []
+        for field in dataclasses.fields(kind):
+            settings[field.name] = TypeAdapter(hints[field.name]).json_schema()
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                required.append(field.name)
+        yield name, (inspect.getdoc(kind) or "").partition("\n\n")[0].replace("\n", " "), settings, required
 
 
 def mismatch(name: str, step: Any, images: Sequence[str], classes: Sequence[str]) -> str | None:
