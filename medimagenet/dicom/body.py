@@ -16,12 +16,20 @@ from typing import Any
 from .pet_values import not_computable, positive_number
 
 TALLEST_M, SMALLEST_M = 2.6, 0.2  # a height beyond is not in metres
+HEAVIEST_KG = 650.0  # a weight beyond is not in kilograms; animals may be as light as they are
 _CM2_PER_M2 = 1e4
 _G_PER_KG = 1e3
 
 
+def _weight_kg(values: Mapping[str, Any]) -> float:
+    weight = positive_number("PatientWeight", values)
+    if weight > HEAVIEST_KG:
+        raise not_computable("PatientWeight", f"{values['PatientWeight']!r}, which no weight in kilograms is")
+    return weight
+
+
 def _weight(values: Mapping[str, Any]) -> float:
-    return positive_number("PatientWeight", values) * _G_PER_KG
+    return _weight_kg(values) * _G_PER_KG
 
 
 def _height_cm(values: Mapping[str, Any]) -> float:
@@ -42,13 +50,13 @@ def _by_sex(values: Mapping[str, Any], man: float, woman: float) -> float:
 
 
 def _janmahasatian(values: Mapping[str, Any]) -> float:
-    weight, height = positive_number("PatientWeight", values), _height_cm(values)
+    weight, height = _weight_kg(values), _height_cm(values)
     index = weight / (height / 100.0) ** 2
     return _by_sex(values, 9270 * weight / (6680 + 216 * index), 9270 * weight / (8780 + 244 * index))
 
 
 def _james(values: Mapping[str, Any]) -> float:
-    weight, height = positive_number("PatientWeight", values), _height_cm(values)
+    weight, height = _weight_kg(values), _height_cm(values)
     square = (weight / height) ** 2
     return _by_sex(values, 1.10 * weight - 128 * square, 1.07 * weight - 148 * square)
 
@@ -59,7 +67,7 @@ def _ideal(values: Mapping[str, Any]) -> float:
 
 
 def _surface(values: Mapping[str, Any]) -> float:
-    weight, height = positive_number("PatientWeight", values), _height_cm(values)
+    weight, height = _weight_kg(values), _height_cm(values)
     return 0.007184 * weight**0.425 * height**0.725 * _CM2_PER_M2
 
 

@@ -19,11 +19,11 @@ from .header import ImageHeader, keyword_values, private_row
 from .pet_values import PET, is_positive, moment, not_computable, positive_number
 
 DAY = timedelta(days=1)
-LONGEST_HALF_LIVES = 20.0  # between injection and scan: beyond it nothing is left to image, the times must be wrong
+LONGEST_HALF_LIVES = 10.0  # between injection and scan: beyond it a thousandth is left, the times must be wrong
 DISAGREEMENT = timedelta(seconds=60)  # between two statements of the injection's time: written to the minute
 _GE, _GE_SCAN, _GE_INJECTION = "GEMS_PETD_01", 0x0D, 0x3B
 _SIEMENS, _SIEMENS_CORRECTION = "SIEMENS MED PT", 0x22
-_NO_DATE = "20000101"  # only intervals matter
+_NO_DATE = "15000101"  # only intervals matter; no scan is so old, and no dummy date
 
 
 def elapsed_seconds(
@@ -49,7 +49,10 @@ def elapsed_seconds(
     if min(elapsed) < 0:
         raise not_computable("RadiopharmaceuticalStartDateTime", f"{injection - min(moments)} after the scan")
     if max(elapsed) > LONGEST_HALF_LIVES * half_life:
-        raise not_computable("RadiopharmaceuticalStartTime", f"{max(elapsed) / 3600:.1f} hours before the scan")
+        keyword = "RadiopharmaceuticalStart" + ("DateTime" if "RadiopharmaceuticalStartDateTime" in tracer else "Time")
+        raise not_computable(
+            keyword, f"{max(elapsed) / 3600:.1f} hours before the scan, {half_life:g} s is the half-life"
+        )
     _check_agreement(tracer)
     return elapsed
 
@@ -59,6 +62,8 @@ def _injection(elements: Elements, tracer: Mapping[str, Any], scan: datetime) ->
     if stamp is None and time is None:
         stamp = elements.text(private_row(elements, 0x0009, _GE, _GE_INJECTION))
     if stamp is not None:
+        if scan.year == int(_NO_DATE[:4]):
+            raise not_computable("SeriesDate", "absent, as is AcquisitionDate (0008,0022): the injection has a date")
         return moment(stamp[:8], stamp[8:], "RadiopharmaceuticalStartDateTime")
     if time is None:
         raise not_computable("RadiopharmaceuticalStartTime", "absent")

@@ -31,6 +31,10 @@ TRACER: Mapping[int, tuple[str, str]] = {
     0x00181078: ("RadiopharmaceuticalStartDateTime", TEXT),
 }
 TRACERS = 0x00540016
+OF_SERIES: Mapping[int, tuple[str, str]] = {
+    tag: PET[tag] for tag in (0x00100040, 0x00101020, 0x00101030, 0x00541001, 0x00541006, 0x00541102)
+}
+"""What all slices of a series must have in common."""
 _TAGS = {keyword: tag for table in (PET, TRACER) for tag, (keyword, _) in table.items()} | {
     "RadiopharmaceuticalInformationSequence": TRACERS
 }

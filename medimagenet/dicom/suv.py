@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from .body import SIZES, body_size
-from .header import ImageHeader, item_values, keyword_values, private_row
+from .header import ImageHeader, Known, item_values, keyword_values, private_row
 from .pet_times import elapsed_seconds
-from .pet_values import PET, TRACER, TRACERS, is_positive, not_computable, positive_number
+from .pet_values import OF_SERIES, PET, TRACER, TRACERS, is_positive, not_computable, positive_number
 
 Pet = Literal["suv", "suvbw", "suvlbm", "suvlbm_james", "suvibw", "suvbsa", "bqml"]
 """What PET is decoded to: SUV by body weight ("suv", "suvbw"), by lean body mass of Janmahasatian or of James, by
@@ -20,6 +22,7 @@ ideal body weight or by body surface; or activity concentration."""
 KINDS: tuple[str, ...] = get_args(Pet)
 
 UNIT_ACTIVITY = "Bq/ml"
+_TRACER_TAGS = np.array([TRACERS], dtype=np.int64)
 LEAST_DOSE_BQ = 1e4  # less makes no image: the number is not in Bq
 _PHILIPS, _PHILIPS_CREATOR, _PHILIPS_SUV, _PHILIPS_ACTIVITY = 0x7053, "Philips PET Private Group", 0x00, 0x09
 _TYPES: Mapping[str, str] = {
@@ -51,7 +54,7 @@ def pet_scale(headers: Sequence[ImageHeader], kind: str = "suv") -> PetScale:
 
     Parameters
     ----------
-    headers : of all slices; everything but times is taken from the first
+    headers : of all slices, which must agree in everything but times
     kind : one of `KINDS`
 
     Raises
@@ -60,6 +63,7 @@ def pet_scale(headers: Sequence[ImageHeader], kind: str = "suv") -> PetScale:
         The factor cannot be computed; the message and its finding `suv_not_computable` name the tag.
     """
     values = keyword_values(headers[0].elements, PET)
+    _check_alike(headers)
     units = values.get("Units")
     unit = UNIT_ACTIVITY if kind == "bqml" else SIZES[kind][1]
     if units in ("GML", "CM2ML"):
@@ -69,6 +73,40 @@ def pet_scale(headers: Sequence[ImageHeader], kind: str = "suv") -> PetScale:
     if units != "BQML":
         raise not_computable("Units", f"{units!r}; known are BQML, GML, CM2ML, and CNTS or PROPCPS of Philips")
     return PetScale(_from_activity(headers, kind, values), unit)
+
+
+def _check_alike(headers: Sequence[ImageHeader]) -> None:
+    """Whether slices agree on what their values are, and of whom."""
+    known: Known = {}
+    first = keyword_values(headers[0].elements, OF_SERIES, known)
+    for header in headers[1:]:
+        values = keyword_values(header.elements, OF_SERIES, known)
+        if values != first:
+            keyword = next(key for key, _ in OF_SERIES.values() if values.get(key) != first.get(key))
+            one, other = (repr(each[keyword]) if keyword in each else "absent" for each in (first, values))
+            raise not_computable(keyword, f"{one} of one slice and {other} of another")
+
+
+def _tracer(headers: Sequence[ImageHeader]) -> dict[str, Any]:
+    """What is said of the tracer, which is one, and the same for all slices."""
+    found: list[dict[str, Any]] = []
+    seen: set[bytes] = set()
+    for header in headers:
+        elements = header.elements
+        ((row, start, _),) = elements.find(_TRACER_TAGS)
+        last = elements.table[elements.table[row][3] - 1]
+        raw = b"" if row < 0 else elements.data[start : int(last[1]) + max(0, int(last[2]))]
+        if raw in seen:  # as all slices of a sound series: to parse each would take as long as its pixels
+            continue
+        seen.add(raw)
+        for item in elements.items(row if row >= 0 else None):
+            values = item_values(elements, TRACER, item)
+            found += [values] * (values not in found)
+    if not found:
+        raise not_computable("RadiopharmaceuticalInformationSequence", "absent")
+    if len(found) > 1:
+        raise not_computable("RadiopharmaceuticalInformationSequence", f"of {len(found)} injections that differ")
+    return found[0]
 
 
 def _from_suv(units: str, kind: str, values: Mapping[str, Any]) -> float:
@@ -100,11 +138,7 @@ def _from_counts(headers: Sequence[ImageHeader], kind: str, values: Mapping[str,
 def _from_activity(headers: Sequence[ImageHeader], kind: str, values: Mapping[str, Any]) -> tuple[float, ...]:
     if kind == "bqml":
         return (1.0,) * len(headers)
-    elements = headers[0].elements
-    tracers = elements.items(elements.fields().get(TRACERS))
-    if not tracers:
-        raise not_computable("RadiopharmaceuticalInformationSequence", "absent")
-    tracer = item_values(elements, TRACER, tracers[0])
+    tracer = _tracer(headers)
     correction = values.get("DecayCorrection")
     _check_corrections(values, correction)
     size = body_size(kind, values)

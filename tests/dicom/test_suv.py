@@ -135,11 +135,13 @@ def test_activity_needs_no_weight(scale):
     [
         ({"PatientWeight": None}, "PatientWeight (0010,1030) is absent"),
         ({"PatientWeight": 0}, "PatientWeight (0010,1030) is '0.0'"),
+        ({"PatientWeight": 71000}, "PatientWeight (0010,1030) is '71000.0', which no weight in kilograms is"),
+        ({"RadiopharmaceuticalStartTime": "003000"}, "RadiopharmaceuticalStartTime (0018,1072) is 23.8 hours before"),
         ({"RadionuclideTotalDose": None}, "RadionuclideTotalDose (0018,1074) is absent"),
         ({"RadionuclideHalfLife": None}, "RadionuclideHalfLife (0018,1075) is absent"),
         ({"RadiopharmaceuticalStartTime": None}, "RadiopharmaceuticalStartTime (0018,1072) is absent"),
         ({"RadiopharmaceuticalStartDateTime": "20200301120000"}, "RadiopharmaceuticalStartDateTime (0018,1078)"),
-        ({"RadiopharmaceuticalStartDateTime": "20190101120000"}, "hours before the scan"),
+        ({"RadiopharmaceuticalStartDateTime": "20190101120000"}, "StartDateTime (0018,1078) is 10164.2 hours before"),
         ({"RadiopharmaceuticalInformationSequence": None}, "(0054,0016) is absent"),
         ({"CorrectedImage": ["DECY"]}, "CorrectedImage (0028,0051) is without ATTN"),
         ({"DecayCorrection": "NONE"}, "DecayCorrection (0054,1102) is 'NONE', though CorrectedImage"),
@@ -163,6 +165,46 @@ def test_no_number_where_a_value_is_in_the_way(scale, changes, tag):
         scale(**changes)
     assert tag in str(caught.value)
     assert [finding.code for finding in caught.value.findings] == ["suv_not_computable"]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "message"),
+    [
+        ("Units", "GML", "Units (0054,1001) is 'BQML' of one slice and 'GML' of another"),
+        ("DecayCorrection", "ADMIN", "DecayCorrection (0054,1102) is 'START' of one slice and 'ADMIN' of another"),
+        ("PatientWeight", 80, "PatientWeight (0010,1030) is '71.0' of one slice and '80.0' of another"),
+        ("PatientSex", "F", "PatientSex (0010,0040) is absent of one slice and 'F' of another"),
+        ("RadionuclideTotalDose", 3e8, "(0054,0016) is of 2 injections that differ"),
+    ],
+)
+def test_slices_that_contradict_one_another(write_series, keyword, value, message):
+    def change(dataset, k):
+        pet()(dataset, k)
+        target = dataset.RadiopharmaceuticalInformationSequence[0] if keyword.startswith("Radio") else dataset
+        if k == 1:
+            setattr(target, keyword, value)
+
+    with pytest.raises(DicomError) as caught:
+        read_series(write_series(np.ones((3, 2, 2), dtype=np.uint16), "PT", change))
+    assert message in str(caught.value)
+    assert [finding.code for finding in caught.value.findings] == ["suv_not_computable"]
+
+
+def test_two_injections(scale):
+    def again(dataset):
+        other = Dataset()
+        other.RadionuclideTotalDose, other.RadionuclideHalfLife = DOSE / 2, HALF_LIFE
+        other.RadiopharmaceuticalStartTime = "234500"
+        dataset.RadiopharmaceuticalInformationSequence.append(other)
+
+    with pytest.raises(DicomError, match=r"\(0054,0016\) is of 2 injections that differ"):
+        scale(Manufacturer=again)
+
+
+def test_an_injection_with_a_date_of_a_scan_without(scale):
+    with pytest.raises(DicomError, match=r"SeriesDate \(0008,0021\) is absent, as is AcquisitionDate"):
+        scale(SeriesDate=None, AcquisitionDate=None, RadiopharmaceuticalStartDateTime="20200228231500")
+    assert scale(SeriesDate=None, AcquisitionDate=None).factor == pytest.approx(factor_after(3600), rel=1e-12)
 
 
 @pytest.mark.parametrize(
