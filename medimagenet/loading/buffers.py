@@ -4,6 +4,11 @@ A batch is handed out as tensors on a view of its buffer. The view lives as long
 and saved activations included, so a dead weak reference says that the memory is free. A caller that keeps its batches
 keeps them whole: the ring then makes new buffers. In a training loop a few serve for ever, and their pages, touched
 once, cost nothing more (filling fresh pages is three times slower).
+
+Copies to a GPU out of pinned memory are asynchronous: they go on after the last tensor is gone. So a pinned buffer has
+a fence before it is filled again: one of the copier, or else one behind all that the loop has enqueued by the time when
+its tensors are found to be gone. One of the moment when the batch was handed out would not do, as loops that keep a
+batch for their next step copy it later.
 """
 
 import weakref
@@ -26,12 +31,14 @@ class BatchBuffer:
         make = _pinned if is_pinned else aligned
         self.arrays: dict[str, NDArray[Any]] = {name: make(shape, dtype) for name, (shape, dtype) in shapes.items()}
         self._views: list[weakref.ref[NDArray[Any]]] = []
+        self._is_pinned = is_pinned
         self.fence: torch.cuda.Event | None = None
         """Passed when copies out of pinned memory, which go on after the tensors are gone, have ended."""
 
     def hand_out(self, patches: int) -> dict[str, torch.Tensor]:
         """Tensors on the memory of the first `patches` patches."""
         views = {name: array[:patches] for name, array in self.arrays.items()}
+        self.fence = None
         self._views = [weakref.ref(view) for view in views.values()]
         return {name: torch.from_numpy(view) for name, view in views.items()}
 
@@ -40,7 +47,9 @@ class BatchBuffer:
         """Whether no tensor is on this memory, and no copy reads it."""
         if any(view() is not None for view in self._views):
             return False
-        return self.fence is None or self.fence.query()
+        if self._views and self._is_pinned and self.fence is None:
+            self.fence = torch.cuda.current_stream().record_event()
+        return self.fence is None or bool(self.fence.query())
 
 
 class BatchRing:

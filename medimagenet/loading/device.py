@@ -104,7 +104,10 @@ def normalise(voxels: torch.Tensor, name: str, patches: Sequence[Patch], pad: fl
     values = voxels.to(torch.float32)
     if any(row is not None for row in rows):
         stacked = np.array([_AS_IT_IS if row is None else row for row in rows], dtype=np.float32)
-        constants = torch.from_numpy(stacked).to(voxels.device, non_blocking=True)
+        constants = torch.from_numpy(stacked)
+        if voxels.is_cuda:
+            constants = constants.pin_memory()  # a copy of pageable memory would wait for the voxels on their way
+        constants = constants.to(voxels.device, non_blocking=True)
         # on the device: by a number of the host a GPU would multiply with its rounded inverse
         low, high, subtract, divide = (constants[:, k].reshape(-1, 1, 1, 1, 1) for k in range(4))
         values = values.maximum(low).minimum(high).sub_(subtract).div_(divide)

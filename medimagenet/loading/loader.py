@@ -242,7 +242,7 @@ class PatchLoader:
                 self._epoch, self._batch = (epoch + 1, 0) if is_last else (epoch, batch + 1)
                 yield self._handed_out(present)
                 if self._copier is None:
-                    self._release(present[0])
+                    self._ring.give(present[0])
         finally:
             if process == os.getpid():
                 self._abandon(pending)
@@ -296,12 +296,6 @@ class PatchLoader:
         batch["sample_id"] = [patch.sample.sample_id for patch in patches]
         batch["series"] = [patch.sample.series for patch in patches]
         return batch
-
-    def _release(self, buffer: BatchBuffer) -> None:
-        """Give a buffer back. What the loop enqueued on the GPU so far may still read it, hence the fence."""
-        if self._is_pinned:
-            buffer.fence = torch.cuda.current_stream().record_event()
-        self._ring.give(buffer)
 
     def _abandon(self, pending: deque[_Pending]) -> None:
         """Drop what is not begun and wait for what is (milliseconds): it writes into the buffers."""

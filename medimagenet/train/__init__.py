@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from .monai_adapter import EpochLoader as EpochLoader
     from .monai_adapter import predict_volume as predict_volume
     from .monai_adapter import to_stored_order as to_stored_order
+    from .predict import PredictedVolumes as PredictedVolumes
     from .segmentation import SegmentationModule as SegmentationModule
     from .tensorflow import to_tf_dataset as to_tf_dataset
 
 _HOMES = {
     "DataModule": "datamodule",
     "EpochLoader": "monai_adapter",
+    "PredictedVolumes": "predict",
     "SegmentationModule": "segmentation",
     "TrainingReport": "fit",
     "TrainingSettings": "fit",
@@ -38,6 +40,7 @@ _HOMES = {
 __all__ = [
     "DataModule",
     "EpochLoader",
+    "PredictedVolumes",
     "SegmentationModule",
     "TrainingReport",
     "TrainingSettings",

@@ -8,7 +8,8 @@ from typing import Any
 import lightning
 import monai.data
 
-from ..loading import EpochSampler, PatchDataset, PatchLoader, SliceDataset, VolumeDataset
+from ..loading import EpochSampler, GridPatchDataset, PatchDataset, PatchLoader, SliceDataset, VolumeDataset
+from ..loading.epochs import process_place
 from ..loading.patches import DEFAULT_FOREGROUND
 from ..loading.volumes import Weights
 from ..store import Store, Targets, open_store
@@ -41,15 +42,16 @@ class DataModule(lightning.LightningDataModule):
     slice_axis : "x", "y" or "z" for a 2-D network: training then draws slices of a `SliceDataset`, in worker processes,
         and the other splits give every slice once. The patch size is two numbers, the epoch's length slices
     neighbours : slices on each side that come along as channels
+    predict_windows : prediction then gets windows of the patch size that cover the volumes, `batch_size` of several
+        volumes at once, instead of whole volumes; `PredictedVolumes` puts what comes of them together
+    overlap : of these windows, share of an edge that neighbours have in common
     workers : threads that fill training batches; with `train_transform`, processes. None: one per core, at most 8
     prefetch : batches that are filled ahead
     train_transform : MONAI transform of single training items on the CPU; training then runs through MONAI's
         DataLoader with worker processes instead of `PatchLoader`
-    volume_transform : transform of whole volumes
+    volume_transform : transform of whole volumes, and of the windows of prediction
     batch_transform : called with each training batch on its device: where augmentation is cheapest
     """
-
-    allow_zero_length_dataloader_with_multiple_devices = True  # more ranks than validation volumes
 
     def __init__(
         self,
@@ -70,6 +72,8 @@ class DataModule(lightning.LightningDataModule):
         targets: Targets | str | Sequence[str] | Mapping[str, Any] | None = None,
         slice_axis: str | None = None,
         neighbours: int = 0,
+        predict_windows: bool = False,
+        overlap: float = 0.25,
         workers: int | None = None,
         prefetch: int = 3,
         train_transform: Transform | None = None,
@@ -77,7 +81,13 @@ class DataModule(lightning.LightningDataModule):
         batch_transform: Transform | None = None,
     ) -> None:
         super().__init__()
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # more ranks than validation volumes
+        if predict_windows and slice_axis is not None:
+            raise ValueError(
+                f"predict_windows is for volumes, got slice_axis={slice_axis!r}: slices are predicted whole"
+            )
         self._store = store
+        self._loader: PatchLoader | None = None
         self._batch_size, self._workers, self._prefetch = batch_size, workers, prefetch
         self._train_transform = train_transform
         self._volume_transform = volume_transform
@@ -99,6 +109,7 @@ class DataModule(lightning.LightningDataModule):
             "weights": _plain_weights(weights),
         }
         self._slices: dict[str, Any] = {"slice_axis": slice_axis, "neighbours": neighbours}
+        self._windows: dict[str, Any] = {"predict_windows": predict_windows, "overlap": overlap}
         own = {
             "store": str(store.path if isinstance(store, Store) else store),
             "batch_size": batch_size,
@@ -106,7 +117,7 @@ class DataModule(lightning.LightningDataModule):
             "prefetch": prefetch,
         }
         plain = {"targets": _plain_targets(self._common["targets"])}
-        self.save_hyperparameters({**own, **self._patches, **self._common, **self._slices, **plain})
+        self.save_hyperparameters({**own, **self._patches, **self._common, **self._slices, **self._windows, **plain})
 
     def train_dataloader(self) -> PatchLoader | EpochLoader:
         """Random patches, or slices, of the split "train"."""
@@ -116,7 +127,7 @@ class DataModule(lightning.LightningDataModule):
             slices = self._of_slices(transform=self._train_transform, **options)
             return EpochLoader(slices, batch_size=self._batch_size, num_workers=self._workers or 0)
         if self._train_transform is None:
-            return PatchLoader(
+            loader = PatchLoader(
                 self._store,
                 batch_size=self._batch_size,
                 workers=self._workers,
@@ -124,6 +135,10 @@ class DataModule(lightning.LightningDataModule):
                 **self._patches,
                 **self._common,
             )
+            if self.trainer is not None:
+                self.teardown("fit")
+                self._loader = loader
+            return loader
         dataset = PatchDataset(self._store, transform=self._train_transform, **self._patches, **self._common)
         return EpochLoader(dataset, batch_size=self._batch_size, num_workers=self._workers or 0)
 
@@ -135,9 +150,20 @@ class DataModule(lightning.LightningDataModule):
         """Whole volumes of the split "test"."""
         return self._volumes("test")
 
-    def predict_dataloader(self) -> monai.data.DataLoader:
-        """Whole volumes of the split "test", or of all samples where no sample is in it."""
-        return self._volumes("test" if self._opened().ids("test") else None)
+    def predict_dataloader(self) -> monai.data.DataLoader | list[Any]:
+        """Whole volumes, or windows, of the split "test", or of all samples where no sample is in it."""
+        split = "test" if self._opened().ids("test") else None
+        return self._grid(split) if self._windows["predict_windows"] else self._volumes(split)
+
+    def teardown(self, stage: str) -> None:
+        """Stop the threads of the Trainer's training loader, which it keeps; the loader can be used again."""
+        if self._loader is not None:
+            self._loader.close()
+            self._loader = None
+
+    def on_exception(self, exception: BaseException) -> None:
+        """The same: a Trainer that failed or was interrupted calls no `teardown`."""
+        self.teardown("fit")
 
     def _opened(self) -> Store:
         return self._store if isinstance(self._store, Store) else open_store(self._store)
@@ -156,6 +182,25 @@ class DataModule(lightning.LightningDataModule):
             return monai.data.DataLoader(slices, batch_size=self._batch_size, sampler=sampler, num_workers=0)
         dataset = VolumeDataset(self._store, split=split, transform=self._volume_transform, **self._common)
         return monai.data.DataLoader(dataset, batch_size=1, sampler=EpochSampler(dataset, wrap=False), num_workers=0)
+
+    def _grid(self, split: str | None) -> monai.data.DataLoader | list[Any]:
+        """Windows of the volumes of this process, which has all of a volume; none where there are more processes."""
+        rank, ranks = process_place(None, None)
+        dataset = GridPatchDataset(
+            self._store,
+            split=split,
+            patch_size=self._patches["patch_size"],
+            pad=self._patches["pad"],
+            overlap=self._windows["overlap"],
+            transform=self._volume_transform,
+            rank=rank,
+            ranks=ranks,
+            **{name: self._common[name] for name in ("orientation", "keys", "label_dtype")},
+        )
+        if not len(dataset):
+            return []
+        sampler = EpochSampler(dataset, batch_size=self._batch_size, rank=0, ranks=1, wrap=False)
+        return monai.data.DataLoader(dataset, batch_size=self._batch_size, sampler=sampler, num_workers=0)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Augment training batches where they are."""

@@ -62,11 +62,11 @@ class SegmentationModule(lightning.LightningModule):
         return self.network(self._images(batch))
 
     def _images(self, batch: dict[str, Any]) -> Tensor:
-        return torch.cat([torch.as_tensor(batch[name]).float() for name in self.hparams["inputs"]], dim=1)
+        return torch.cat([_plain(batch[name]).float() for name in self.hparams["inputs"]], dim=1)
 
     def _truth(self, batch: dict[str, Any]) -> Tensor:
         """(N, classes, X, Y, Z), 0 or 1."""
-        label = torch.as_tensor(batch["label"])
+        label = _plain(batch["label"])
         if self.hparams["label_kind"] == "map":
             label = torch.cat([label == value for value in range(1, len(self.classes) + 1)], dim=1)
         return label.float()
@@ -81,6 +81,12 @@ class SegmentationModule(lightning.LightningModule):
     def predict_mask(self, batch: dict[str, Any]) -> Tensor:
         """Whole volumes by sliding window: (N, classes, X, Y, Z), bool."""
         return predict_volume(self.network, self._images(batch), self.hparams["patch_size"]) > 0
+
+    def predict_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+        """Logits: of windows as they are, of whole volumes by sliding window."""
+        if "window" in batch:
+            return self(batch)
+        return predict_volume(self.network, self._images(batch), self.hparams["patch_size"])
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Dice of one whole volume."""
@@ -97,6 +103,11 @@ class SegmentationModule(lightning.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW."""
         return torch.optim.AdamW(self.network.parameters(), lr=self.hparams["learning_rate"])
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Without the metadata of a MetaTensor: what is logged goes to checkpoints, and between processes."""
+    return torch.as_tensor(tensor).as_subclass(Tensor)
 
 
 def dice_per_class(prediction: Tensor, truth: Tensor) -> Tensor:

@@ -1,10 +1,14 @@
 """Memory is used again when, and only when, nothing refers to it."""
 
 import gc
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 
+from medimagenet.loading import buffers
+from medimagenet.loading.arrays import aligned
 from medimagenet.loading.buffers import BatchBuffer, BatchRing
 
 SHAPES = {"image": ((2, 1, 4, 4, 4), np.dtype(np.float32)), "label": ((2, 3, 4, 4, 4), np.dtype(np.uint8))}
@@ -40,18 +44,55 @@ def test_anything_on_the_memory_keeps_it():
         assert buffer.is_free
 
 
+class Fence:
+    passed = False
+
+    def query(self):
+        return self.passed
+
+
 def test_a_fence_keeps_it_until_it_is_passed():
-    class Fence:
-        passed = False
-
-        def query(self):
-            return self.passed
-
     buffer = BatchBuffer(SHAPES, is_pinned=False)
     buffer.fence = Fence()
     assert not buffer.is_free
     buffer.fence.passed = True
     assert buffer.is_free
+
+
+@pytest.fixture
+def fences(monkeypatch):
+    """Events that were recorded on a stream, where pinned memory is plain memory."""
+    made = []
+    stream = SimpleNamespace(record_event=lambda: made.append(Fence()) or made[-1])
+    monkeypatch.setattr(buffers, "_pinned", aligned)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    return made
+
+
+def test_pinned_memory_waits_for_what_was_enqueued_when_its_tensors_went(fences):
+    buffer = BatchBuffer(SHAPES, is_pinned=True)
+    assert buffer.is_free  # nothing was handed out
+    kept = buffer.hand_out(2)
+    assert not buffer.is_free
+    assert fences == []  # a loop may copy what it kept at any later time
+    del kept
+    assert not buffer.is_free
+    assert len(fences) == 1
+    fences[0].passed = True
+    assert buffer.is_free
+    buffer.hand_out(2)
+    assert not buffer.is_free  # a fence of its own each time
+    assert len(fences) == 2
+
+
+def test_the_fence_of_a_copier_is_enough(fences):
+    buffer = BatchBuffer(SHAPES, is_pinned=True)
+    buffer.hand_out(2)
+    buffer.fence = Fence()
+    assert not buffer.is_free
+    buffer.fence.passed = True
+    assert buffer.is_free
+    assert fences == []
 
 
 def test_the_ring_gives_free_buffers_again():

@@ -1,5 +1,8 @@
 """Normalising on the device against the crop kernel: equal bit for bit; the CPU stands for the device."""
 
+import contextlib
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +73,58 @@ def test_the_next_copy_is_begun_while_the_loop_works(small_store, monkeypatch):
         assert len(begun) == 3
         state = loader.state_dict()
     assert (state["epoch"], state["batch"]) == (0, 2)
+
+
+class Recorder:
+    """Stands for torch's streams, events and tensors on a GPU; `done` is what was asked of them, in order."""
+
+    def __init__(self):
+        self.done, self.present = [], "loop"
+
+    def stream(self, name):
+        def record_event():
+            self.done.append(f"event on {name}")
+            return self.done[-1]
+
+        def wait_event(event):
+            self.done.append(f"{name} waits for {event}")
+
+        return SimpleNamespace(name=name, record_event=record_event, wait_event=wait_event)
+
+    def tensor(self, name, device="host"):
+        def to(there, *, non_blocking):
+            assert non_blocking
+            self.done.append(f"copy {name} on {self.present}")
+            return self.tensor(name, there)
+
+        def record_stream(stream):
+            self.done.append(f"{name} is used by {stream.name}")
+
+        return SimpleNamespace(device=device, to=to, record_stream=record_stream)
+
+    @contextlib.contextmanager
+    def within(self, stream):
+        self.present, before = stream.name, self.present
+        yield
+        self.present = before
+
+
+def test_the_order_of_what_a_gpu_is_asked(monkeypatch):
+    """Copies run on a stream of their own, the host's memory is free behind them, and the loop's stream waits for all;
+    a tensor that was made on one stream and used on another must say so (`Tensor.record_stream`)."""
+    gpu = Recorder()
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: gpu.stream(f"side of {device}"))
+    monkeypatch.setattr(torch.cuda, "stream", gpu.within)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: gpu.stream(gpu.present))
+    copier = DeviceCopier(torch.device("cuda"), images={}, pad=0.0)
+    copy = copier.begin({name: gpu.tensor(name) for name in ("image", "label")}, [])
+    side = "side of cuda"
+    assert gpu.done == [f"copy image on {side}", f"copy label on {side}", f"event on {side}", f"event on {side}"]
+    assert copy.fence is gpu.done[2]
+    gpu.done.clear()
+    assert list(copy.wait()) == ["image", "label"]
+    waits = f"loop waits for event on {side}"
+    assert gpu.done == [waits, "image is used by loop", waits, "label is used by loop"]
 
 
 def test_batches_on_a_device_are_nobody_elses(small_store):

@@ -1,9 +1,12 @@
 """A store under Lightning: a MONAI UNet learns from it, validates on whole volumes, and resumes inside an epoch."""
 
 import ast
+import contextlib
+import gc
 import json
 import subprocess
 import sys
+import threading
 
 import lightning
 import pytest
@@ -97,6 +100,31 @@ def test_a_checkpoint_inside_an_epoch_resumes_with_the_batches_that_would_have_c
     resumed = Net()
     trainer_of(max_epochs=2, limit_val_batches=0).fit(resumed, data(), ckpt_path=path)
     assert resumed.seen == straight.seen[step:]
+
+
+def loader_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("medimagenet-loader")]
+
+
+@pytest.mark.parametrize("end", ["fit", "error", "steps"])
+def test_a_trainer_that_has_ended_leaves_no_thread(small_store, end):
+    class Failing(Net):
+        def training_step(self, batch, index):
+            assert loader_threads()
+            if end == "error" and index == 1:
+                raise ZeroDivisionError
+            return super().training_step(batch, index)
+
+    gc.collect()  # loaders of other tests
+    options = {"max_steps": 1} if end == "steps" else {"max_epochs": 1}
+    trainer = trainer_of(**options, limit_val_batches=0)
+    data = DataModule(small_store, PATCH, patches_per_epoch=8, workers=2)
+    with pytest.raises(ZeroDivisionError) if end == "error" else contextlib.nullcontext():
+        trainer.fit(Failing(), data)
+    assert trainer.train_dataloader is not None  # it keeps the loader
+    assert loader_threads() == []
+    with data.train_dataloader() as loader:
+        assert len(next(iter(loader))["sample_id"]) == 2
 
 
 def test_loaders_by_split(small_store):

@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.losses import DiceLoss
 from monai.metrics import compute_dice
 
@@ -94,3 +95,17 @@ def test_it_can_be_loaded_from_a_checkpoint(tmp_path):
     batch = batch_of(1)
     module.eval(), again.eval()
     assert torch.equal(module(batch), again(batch))
+
+
+def test_what_is_logged_is_a_plain_tensor():
+    """A checkpoint that holds a MetaTensor cannot be loaded with ``weights_only``, nor sent between processes."""
+    module = SegmentationModule(("a", "b"), patch_size=PATCH, channels=(4, 8)).eval()
+    batch = {name: MetaTensor(value) for name, value in batch_of().items()}
+    logged = {}
+    module.log = lambda name, value, **_: logged.update({name: value})
+    module.validation_step(batch, 0)
+    module.on_validation_epoch_end()
+    assert {name: type(value) for name, value in logged.items()} == dict.fromkeys(
+        ("val_dice_a", "val_dice_b", "val_dice"), torch.Tensor
+    )
+    assert type(module.training_step(batch, 0)) is type(module.predict_step(batch, 0)) is torch.Tensor
