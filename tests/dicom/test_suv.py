@@ -204,6 +204,9 @@ def test_two_injections(scale):
 def test_an_injection_with_a_date_of_a_scan_without(scale):
     with pytest.raises(DicomError, match=r"SeriesDate \(0008,0021\) is absent, as is AcquisitionDate"):
         scale(SeriesDate=None, AcquisitionDate=None, RadiopharmaceuticalStartDateTime="20200228231500")
+
+
+def test_a_scan_without_a_date_needs_none_where_the_injection_has_none(scale):
     assert scale(SeriesDate=None, AcquisitionDate=None).factor == pytest.approx(factor_after(3600), rel=1e-12)
 
 
