@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .._lazy import LazyModule
 from ..errors import DicomError
 from ..kernels._jit import kernel
+from .decimals import parse_decimals
 
 if TYPE_CHECKING:
     import pydicom
@@ -163,7 +164,7 @@ class Elements:
         """
         _, offset, length, _ = self.rows[row]
         numbers = np.empty(length // 2 + 1)
-        count = _parse_decimals(np.frombuffer(self.data, dtype=np.uint8), offset, length, numbers)
+        count = parse_decimals(np.frombuffer(self.data, dtype=np.uint8), offset, offset + length, numbers)
         if count >= 0:
             return numbers[:count]
         return _parse_slowly(self.value(row), offset, self.path)
@@ -258,7 +259,8 @@ def _through_pydicom(path: Path, sequences: NDArray[np.int64]) -> Elements:
 
 def _parse_slowly(value: bytes, offset: int, path: Path) -> NDArray[np.float64]:
     try:
-        numbers = np.array([float(part.strip(b" \0")) for part in value.split(b"\\")])
+        parts = value.rstrip(b" \0").removesuffix(b"\\").split(b"\\")
+        numbers = np.array([float(part.strip(b" \0")) for part in parts])
     except ValueError as error:
         raise DicomError(f"{path.name} has a value at byte {offset} that is not decimal strings: {error}") from error
     if not np.isfinite(numbers).all():
@@ -379,41 +381,3 @@ def _element_head(data: NDArray[np.uint8], at: int, tag: int, named: int) -> tup
                 return 0, 0, False
             return 12, _whole(data, at + 8, 4), first == 83 and second == 81
     return 8, _whole(data, at + 6, 2), False
-
-
-@kernel
-def _parse_decimals(data: NDArray[np.uint8], offset: int, length: int, numbers: NDArray[np.float64]) -> int:
-    r"""Parse decimal strings separated by backslashes; give their number, or -1 where this parser may not.
-
-    Digits are gathered in a whole number below 2^53 that is multiplied or divided once by a power of ten up to
-    10^22: all three are exact in binary, so the result is rounded once and correctly (Clinger, PLDI 1990).
-    """
-    count, at, stop = 0, offset, offset + length
-    while at < stop:
-        while at < stop and data[at] == 32:
-            at += 1
-        negative = at < stop and data[at] == 45
-        if at < stop and (data[at] == 45 or data[at] == 43):
-            at += 1
-        mantissa, power, digits, after_point = np.int64(0), 0, 0, False
-        while at < stop and (48 <= data[at] <= 57 or (data[at] == 46 and not after_point)):
-            if data[at] == 46:
-                after_point = True
-            else:
-                mantissa = mantissa * 10 + (data[at] - 48)
-                power -= after_point
-                digits += 1
-                if mantissa > 9007199254740992:
-                    return -1
-            at += 1
-        if at < stop and (data[at] == 69 or data[at] == 101):
-            return -1  # exponents are rare
-        while at < stop and (data[at] == 32 or data[at] == 0):
-            at += 1
-        if digits == 0 or power < -22 or (at < stop and data[at] != 92):
-            return -1
-        value = mantissa / 10.0**-power
-        numbers[count] = -value if negative else value
-        count += 1
-        at += 1
-    return count

@@ -50,10 +50,7 @@ class InstanceHeader:
 
     def text(self, keyword: str) -> str:
         """A value as text, empty where absent."""
-        value = self.values.get(keyword, "")
-        if isinstance(value, str):
-            return value
-        return "\\".join(map(str, value)) if isinstance(value, list) else str(value)
+        return text_of(self.values.get(keyword, ""))
 
     def texts(self, keyword: str) -> list[str]:
         """A value as a list of texts, empty where absent."""
@@ -74,6 +71,13 @@ class InstanceHeader:
     def modality(self) -> str:
         """Modality (0008,0060), empty where absent."""
         return self.text("Modality")
+
+
+def text_of(value: Any) -> str:
+    """A value as text; of several as DICOM writes them."""
+    if isinstance(value, str):
+        return value
+    return "\\".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,15 +66,9 @@ _VR_KINDS = _vr_kinds()
 
 @kernel
 def scan_header(
-    data: NDArray[np.uint8],
-    size: int,
-    wanted: NDArray[np.int64],
-    before: NDArray[np.uint8],
-    before_found: NDArray[np.int64],
-    found: NDArray[np.int64],
-    changes: NDArray[np.int64],
-) -> tuple[int, int, int, int, int, int]:
-    """Find the wanted elements of a file, and those whose values are not those of the file before.
+    data: NDArray[np.uint8], size: int, wanted: NDArray[np.int64], found: NDArray[np.int64]
+) -> tuple[int, int, int, int, int]:
+    """Find the wanted elements of a file.
 
     Parameters
     ----------
@@ -84,29 +78,24 @@ def scan_header(
         Of the whole file.
     wanted : (slots, 2)
         Tag and VR number of each slot, tags rising, the first TransferSyntaxUID (0002,0010).
-    before, before_found
-        Bytes of another file, and what was found there.
     found : (slots, 2), out
         Where each value begins and ends in `data`; end `ABSENT` where there is no such element.
-    changes : (slots, 3), out
-        Slot, begin and end of each value that differs from the one in `before`.
 
     Returns
     -------
     outcome : how the walk ended; whether VRs are explicit; where the pixel data element begins (`ABSENT`: there is
-        none), where its value begins, its length; number of changes
+        none), where its value begins, its length
     """
     found[:] = ABSENT
     start, length = _walk_meta(data, found)
     if start < 0:
-        return -start, 0, ABSENT, 0, 0, 0
+        return -start, 0, ABSENT, 0, 0
     explicit = length != IMPLICIT_LENGTH
     status, pixels, value, pixel_length = _walk_header(data, start, explicit, wanted, found)
     if status == CUT and len(data) == size:
         status = DONE if pixels == size else ODD
         pixels = ABSENT
-    count = _compare(data, found, before, before_found, changes) if status == DONE else 0
-    return status, int(explicit), pixels, value, pixel_length, count
+    return status, int(explicit), pixels, value, pixel_length
 
 
 @kernel
@@ -197,36 +186,6 @@ def _skip_sequence(data: NDArray[np.uint8], start: int, explicit: bool) -> int:
         else:
             return -ODD
     return -CUT
-
-
-@kernel
-def _compare(
-    data: NDArray[np.uint8],
-    found: NDArray[np.int64],
-    before: NDArray[np.uint8],
-    before_found: NDArray[np.int64],
-    changes: NDArray[np.int64],
-) -> int:
-    """Fill `changes`; give their number."""
-    count = 0
-    for slot in range(len(found)):
-        if not _is_same(data, found[slot], before, before_found[slot]):
-            changes[count, 0], changes[count, 1], changes[count, 2] = slot, found[slot, 0], found[slot, 1]
-            count += 1
-    return count
-
-
-@kernel
-def _is_same(
-    data: NDArray[np.uint8], place: NDArray[np.int64], before: NDArray[np.uint8], before_place: NDArray[np.int64]
-) -> bool:
-    length = place[1] - place[0]
-    if length != before_place[1] - before_place[0] or (place[1] == ABSENT) != (before_place[1] == ABSENT):
-        return False
-    k = 0
-    while k < length and data[place[0] + k] == before[before_place[0] + k]:
-        k += 1
-    return k == length
 
 
 @kernel

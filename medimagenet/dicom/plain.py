@@ -33,7 +33,7 @@ _PADDING = b" \0"
 _NUMBER = rb" *[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})? *"
 _is_text = re.compile(rb"[ -~]*").fullmatch
 _is_text_of_set = re.compile(rb"[ -~\x80-\xff]*").fullmatch
-_are_uids = re.compile(rb"[0-9A-Za-z.]+(?: [0-9A-Za-z.]+)*").fullmatch
+_are_uids = re.compile(r"[0-9A-Za-z.]+(?:\n[0-9A-Za-z.]+)*").fullmatch
 _is_decimals = re.compile(_NUMBER + rb"(?:\\" + _NUMBER + rb")*").fullmatch
 _is_integer = re.compile(rb" *[+-]?\d{1,9} *").fullmatch
 
@@ -107,8 +107,8 @@ def one_text(raw: bytes, codec: str = "ascii") -> str:
     return str(value or "")
 
 
-def uid_texts(uids: Iterable[bytes]) -> list[str]:
-    """Several UIDs at once, each without its padding and not empty.
+def uid_texts(uids: Iterable[str]) -> list[str]:
+    """Several UIDs, each without its padding and not empty, as they are.
 
     Raises
     ------
@@ -116,11 +116,9 @@ def uid_texts(uids: Iterable[bytes]) -> list[str]:
         One of them has other characters than digits, letters and points, such as a space inside.
     """
     given = list(uids)
-    joined = b" ".join(given)
-    texts = joined.decode("ascii").split(" ") if _are_uids(joined) else []
-    if len(texts) != len(given):
+    if not _are_uids("\n".join(given)):
         raise OddValueError
-    return texts
+    return given
 
 
 def codec_of(raw: bytes) -> str:

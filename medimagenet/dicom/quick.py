@@ -1,7 +1,7 @@
 """Header scan of the usual encodings, without pydicom: a first block of the file, one compiled walk, few values.
 
-Files of a series differ in a few values only. Each header is compared with the one before while it is walked, and
-only what changed is decoded; the rest are the same Python objects, which also keeps a million headers small.
+Files of a series differ in a few values only. Compiled code finds which, and Python decodes the others once for all
+files of a run, and those few as columns.
 """
 
 import hashlib
@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .batch import (
-    CHANGES_END,
     DIGEST,
     EXPLICIT,
     IS_CLOSED,
@@ -23,64 +22,66 @@ from .batch import (
     OFFSET,
     PIXEL_LENGTH,
     PIXELS,
+    RUN,
     SIZE,
     STATUS,
     VALUE,
     Batch,
+    Blocks,
     read_batch,
 )
+from .columns import join_texts, read_numbers
+from .decimals import ODD
 from .extent import SIZING_KEYWORDS, UNDEFINED_LENGTH, missing_pixels, native_length
+from .header_run import HeaderRun
 from .instance import HASH_LENGTH, InstanceHeader
-from .locate import ABSENT, DONE, gather, vr_number
-from .nested import DEEP_KEYWORDS, REFERENCE_KEYWORDS, REFERENCE_NAMES
-from .plain import CODECS, DECODERS, OddValueError, codec_of, one_text, uid_texts
-from .wanted import ELEMENTS, REFERENCES, ROI_NAME, SEGMENT_LABEL, TRACER
+from .locate import ABSENT, DONE, vr_number
+from .nested import DEEP_KEYWORDS
+from .plain import DECODERS, OddValueError, codec_of
+from .sequences import flatten_sequences
+from .wanted import ELEMENTS
 
 FIRST_BLOCK = 8 * 1024  # bytes: holds most headers
 GROWTH = 8  # times as much is read where that was not enough
 LARGEST = 64 << 20  # bytes; a header that is longer goes to pydicom, which reads piece by piece
 
 _AT_ONCE = 256  # files of a batch: 2 ms of reading, so that threads seldom wait for Python's lock
-_CHARACTERS_SLOT = 1
+_MOST_KNOWN = 4096  # values remembered: those of the series that are read at the time
 _SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5")  # implicit, explicit, RLE
 _COMPRESSED = "1.2.840.10008.1.2.4."  # JPEG and its kin
 
-Elements = Mapping[int, tuple[str, str]]
-
-
-def _tags(elements: Elements) -> NDArray[np.int64]:
-    return np.array([(tag, vr_number(vr)) for tag, (_, vr) in elements.items()], dtype=np.int64)
-
-
-_WANTED = _tags(ELEMENTS)
 _SLOTS = {keyword: slot for slot, (keyword, _) in enumerate(ELEMENTS.values())}
-_SLOT_DECODERS = [(keyword, DECODERS.get(vr)) for keyword, vr in ELEMENTS.values()]
-_NAMES = (
-    ("ROINames", "StructureSetROISequence", _tags(ROI_NAME)),
-    ("SegmentLabels", "SegmentSequence", _tags(SEGMENT_LABEL)),
+_ELEMENTS = list(ELEMENTS.values())
+_CHARACTERS = _SLOTS["SpecificCharacterSet"]
+_SERIES = _SLOTS["SeriesInstanceUID"]
+_SEQUENCES = {slot: keyword for slot, (keyword, vr) in enumerate(_ELEMENTS) if vr == "SQ"}
+_NOT_VALUES = frozenset({*_SEQUENCES, _CHARACTERS})
+_FIXED = frozenset(
+    {"TransferSyntaxUID", "SpecificCharacterSet", "SOPClassUID", "Modality", "SeriesInstanceUID", "PatientID"}
+    | {*SIZING_KEYWORDS, *_SEQUENCES.values()}
 )
-_FROM_SEQUENCES = frozenset(
-    {*REFERENCE_NAMES, *(name for name, _, _ in _NAMES), *(keyword for keyword, _ in TRACER.values())}
+"""What is the same in all files of a run: how bytes are read, what is judged once for all of them, sequences."""
+_WANTED = np.array(
+    [(tag, vr_number(vr), keyword not in _FIXED) for tag, (keyword, vr) in ELEMENTS.items()], dtype=np.int64
 )
-_ENCODING = frozenset({0, _CHARACTERS_SLOT})
-_SIZING = frozenset(_SLOTS[keyword] for keyword in SIZING_KEYWORDS)
-_JUDGED = frozenset(
-    {_SLOTS["SOPClassUID"], _SLOTS["SeriesInstanceUID"], _SLOTS["Modality"]}
-    | {slot for slot, (_, decode) in enumerate(_SLOT_DECODERS) if decode is None}
-)
-"""Slots of what `_is_usual` looks at."""
-_REFERENCES, _TRACER = _tags(REFERENCES), _tags(TRACER)
+
+
+class Found(NamedTuple):
+    """What was read of a part of a list of files. Numbers are those of the list."""
+
+    n_files: int
+    """Of the part."""
+    runs: list[tuple[list[int], HeaderRun]]
+    rest: list[int]
+    """Files that pydicom has to read, or to say what is wrong with them."""
 
 
 class QuickReader:
-    """Reads one header after the other. Not for use by several threads at once; each has its own."""
+    """Reads headers. Not for use by several threads at once; each has its own."""
 
     def __init__(self) -> None:
-        self._values: dict[str, Any] = {}
-        self._codec = CODECS[""]
-        self._is_current = False
-        """Whether the values are those of the last file that compiled code has read whole."""
-        self._native_length: int | None = None
+        self._known: dict[tuple[int, bytes, str], Any] = {}
+        """Values by slot, bytes and codec: most are those of the series before."""
 
     def read(self, path: Path) -> InstanceHeader | None:
         """The header of a file; None where pydicom has to read it, or to say what is wrong with it."""
@@ -92,87 +93,195 @@ class QuickReader:
         Parameters
         ----------
         threads
+            As of `read_runs`.
+        """
+        start = 0
+        for found in self.read_runs(paths, threads=threads):
+            headers: list[InstanceHeader | None] = [None] * found.n_files
+            for numbers, run in found.runs:
+                for number, header in zip(numbers, run, strict=True):
+                    headers[number - start] = header
+            yield from headers
+            start += found.n_files
+
+    def read_runs(self, paths: Sequence[str], *, threads: int = 1) -> Iterator[Found]:
+        """As `read`, of many files, those of a series together.
+
+        Parameters
+        ----------
+        threads
             That read files while values are made of those read before; with 1 there is none besides the caller's.
         """
+        start = 0
         for part, batch in _batches(paths, threads):
-            yield from self._headers(part, batch)
+            found = self._read_batch(part, batch)
+            runs = [([start + number for number in numbers], run) for numbers, run in found.runs]
+            yield Found(found.n_files, runs, [start + number for number in found.rest])
+            start += found.n_files
 
-    def _headers(self, paths: Sequence[str], batch: Batch) -> Iterator[InstanceHeader | None]:
-        changes, view, begin = batch.changes.tolist(), batch.buffer.data, 0
-        self._is_current = False  # the batch knows nothing of files before its own
-        for number, (path, outcome) in enumerate(zip(paths, batch.outcomes.tolist(), strict=True)):
-            if outcome[STATUS] != DONE:
-                yield None
-                continue
-            data = bytes(view[outcome[OFFSET] : outcome[OFFSET] + outcome[KEPT]])
-            end = outcome[CHANGES_END]
-            try:
-                yield self._header(path, data, outcome, changes[begin:end], batch, number)
-            except (OSError, OddValueError):
-                self._is_current = False
-                yield None
-            begin = end
+    def _read_batch(self, paths: Sequence[str], batch: Batch) -> Found:
+        belongs = batch.outcomes[:, RUN]
+        order = np.argsort(belongs, kind="stable")
+        first = int(np.count_nonzero(batch.outcomes[:, STATUS] != DONE))  # those in no run
+        ends = np.searchsorted(belongs[order], np.arange(len(batch.varying)), side="right").tolist()
+        found = Found(len(paths), [], order[:first].tolist())
+        for varying, start, end in zip(batch.varying, [first, *ends], ends, strict=False):
+            self._read_run(paths, _Run(batch, order[start:end], varying), found)
+        found.rest.sort()
+        return found
 
-    def _header(
-        self, path: str, data: bytes, outcome: list[int], changes: list[list[int]], batch: Batch, number: int
-    ) -> InstanceHeader | None:
-        slots = {change[0] for change in changes}
-        is_new = not self._is_current or not _ENCODING.isdisjoint(slots)  # nothing that was decoded holds
-        if is_new:
-            found = batch.found[number]
-            changes = [[slot, *place] for slot, place in enumerate(found.tolist()) if place[1] != ABSENT]
-            values, codec = {}, codec_of(data[slice(*found[_CHARACTERS_SLOT])])
-        else:
-            values, codec = self._values.copy(), self._codec
-        self._is_current = False  # until all is well
-        if self._decode(data, changes, values, codec):
-            for name in _FROM_SEQUENCES & values.keys():
-                del values[name]
-            values.update(_Sequences(data, batch.found[number], bool(outcome[EXPLICIT]), codec).flatten())
-        if is_new:
-            _share(values, self._values)
-        if (is_new or not _JUDGED.isdisjoint(slots)) and not _is_usual(values):
-            return None
-        if is_new or not _SIZING.isdisjoint(slots):
-            self._native_length = native_length(values)
-        if outcome[PIXELS] != ABSENT and self._lacks_pixels(path, outcome, values):
-            return None
-        self._values, self._codec, self._is_current = values, codec, True
-        digests = batch.digests[number * DIGEST : number * DIGEST + HASH_LENGTH // 2]
-        return InstanceHeader(
-            file=path,
-            size_bytes=outcome[SIZE],
-            header_hash=digests.hex() if digests else hashlib.sha256(data).hexdigest()[:HASH_LENGTH],
-            has_pixels=outcome[PIXELS] != ABSENT,
-            values=values,
+    def _read_run(self, paths: Sequence[str], run: "_Run", found: Found) -> None:
+        """Append the headers of a run, and those of its files that are for pydicom."""
+        numbers = run.numbers.tolist()
+        try:
+            codec = codec_of(run.bytes_of(_CHARACTERS))
+            common = self._common(run, codec)
+        except OddValueError:
+            common = {}
+        if not _is_usual(common):
+            found.rest.extend(numbers)
+            return
+        columns = {_ELEMENTS[slot][0]: self._column(run, slot, codec) for slot in np.flatnonzero(run.varying).tolist()}
+        files = [paths[number] for number in numbers]
+        run.leave_out(_lacks_pixels(files, run.outcomes, common))
+        headers = HeaderRun(
+            files=files,
+            sizes=run.outcomes[:, SIZE].tolist(),
+            hashes=run.hashes(),
+            pixels=(run.outcomes[:, PIXELS] != ABSENT).tolist(),
+            common=common,
+            columns={keyword: column for keyword, column in columns.items() if any(v is not None for v in column)},
         )
+        if not run.is_sound.all():
+            sound = np.flatnonzero(run.is_sound).tolist()
+            found.rest.extend(run.numbers[~run.is_sound].tolist())
+            headers, numbers = headers.take(sound), [numbers[place] for place in sound]
+        if numbers:
+            found.runs.append((numbers, headers))
 
-    def _decode(self, data: bytes, changes: list[list[int]], values: dict[str, Any], codec: str) -> bool:
-        """Put the values that changed in place; give whether a sequence is among them."""
-        is_nested = False
-        for slot, start, stop in changes:
-            keyword, decode = _SLOT_DECODERS[slot]
-            if decode is None:
-                is_nested = True
-                continue
-            value = decode(data[start:stop], codec) if stop > start else None
-            if value is None:
-                values.pop(keyword, None)
-            else:
-                values[keyword] = value
-        values.pop("SpecificCharacterSet", None)
-        return is_nested
+    def _common(self, run: "_Run", codec: str) -> dict[str, Any]:
+        """Values that are the same in all files of a run."""
+        values = {}
+        varying = run.varying.tolist()
+        for slot, (_, stop) in enumerate(run.places):
+            if stop != ABSENT and not varying[slot] and slot not in _NOT_VALUES:
+                value = self._decode(slot, run.bytes_of(slot), codec)
+                if value is not None:
+                    values[_ELEMENTS[slot][0]] = value
+        sequences = {keyword: run.place(slot) for slot, keyword in _SEQUENCES.items() if run.place(slot)[1] != ABSENT}
+        if sequences:
+            explicit = bool(run.outcomes[0, EXPLICIT])
+            values.update(flatten_sequences(run.header, sequences, explicit=explicit, codec=codec))
+        return values
 
-    def _lacks_pixels(self, path: str, outcome: list[int], values: Mapping[str, Any]) -> bool:
-        """As `extent` tells it, which is asked only where that takes a look at the file."""
-        start, length = outcome[VALUE], outcome[PIXEL_LENGTH]
-        if length != UNDEFINED_LENGTH:
-            too_short = self._native_length is not None and length < self._native_length
-            return start + length > outcome[SIZE] or too_short
-        if outcome[IS_CLOSED]:
-            return False
-        with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 - a path is text here
-            return missing_pixels(stream, start, length, values) is not None
+    def _decode(self, slot: int, raw: bytes, codec: str) -> Any:
+        """A value; the same object for the same bytes, as long as they are remembered."""
+        if not raw:
+            return None
+        key = slot, raw, codec
+        if key not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = DECODERS[_ELEMENTS[slot][1]](raw, codec)
+        return self._known[key]
+
+    def _column(self, run: "_Run", slot: int, codec: str) -> list[Any]:
+        """The values of a slot in all files of a run; files whose value is odd are left out of it."""
+        vr, places = _ELEMENTS[slot][1], run.column(slot)
+        column = _numbers(run, places, vr == "IS") if vr in ("DS", "IS") else _texts(run, places, vr)
+        if column is not None:
+            return column
+        column, is_odd = [], np.zeros(len(places), dtype=np.bool_)
+        for number, (start, stop) in enumerate(places.tolist()):
+            try:
+                column.append(self._decode(slot, run.batch.buffer[start:stop].tobytes(), codec))
+            except OddValueError:
+                column.append(None)
+                is_odd[number] = True
+        run.leave_out(is_odd)
+        return column
+
+
+class _Run:
+    """Files of a batch that differ in few values."""
+
+    def __init__(self, batch: Batch, numbers: NDArray[np.int64], varying: NDArray[np.bool_]) -> None:
+        self.batch, self.numbers, self.varying = batch, numbers, varying
+        self.outcomes = batch.outcomes[numbers]
+        self.places: list[list[int]] = batch.found[numbers[0]].tolist()
+        """Where the values of the first file are."""
+        self.is_sound = np.ones(len(numbers), dtype=np.bool_)
+        self._offset = int(self.outcomes[0, OFFSET])
+
+    @property
+    def header(self) -> bytes:
+        """Of the first file."""
+        return self.batch.buffer[self._offset : self._offset + int(self.outcomes[0, KEPT])].tobytes()
+
+    def place(self, slot: int) -> tuple[int, int]:
+        """Where a value is in the header of the first file."""
+        start, stop = self.places[slot]
+        return start, stop
+
+    def bytes_of(self, slot: int) -> bytes:
+        """A value of the first file; none where it is absent."""
+        start, stop = self.places[slot]
+        return self.batch.buffer[self._offset + start : self._offset + stop].tobytes() if stop > start else b""
+
+    def column(self, slot: int) -> NDArray[np.int64]:
+        """Where the values of a slot are in the buffer, (files, 2); both 0 where there is none."""
+        places = self.batch.found[self.numbers, slot]
+        return np.where(places[:, 1:] == ABSENT, 0, places + self.outcomes[:, OFFSET : OFFSET + 1])
+
+    def leave_out(self, which: NDArray[np.bool_]) -> None:
+        """Give files to pydicom."""
+        self.is_sound &= ~which
+
+    def hashes(self) -> list[str]:
+        """Of the headers."""
+        if self.batch.digests:
+            starts = (self.numbers * DIGEST).tolist()
+            return [self.batch.digests[start : start + HASH_LENGTH // 2].hex() for start in starts]
+        kept = self.outcomes[:, [OFFSET, KEPT]].tolist()
+        return [
+            hashlib.sha256(self.batch.buffer[at : at + size].tobytes()).hexdigest()[:HASH_LENGTH] for at, size in kept
+        ]
+
+
+def _texts(run: _Run, places: NDArray[np.int64], vr: str) -> list[str | None] | None:
+    """Plain texts; None where another look is needed."""
+    texts = None if vr == "US" else join_texts(run.batch.buffer, places)
+    return None if texts is None else [text or None for text in texts]
+
+
+def _numbers(run: _Run, places: NDArray[np.int64], is_whole: bool) -> list[Any] | None:
+    """Numbers, as many in all files; None where another look is needed."""
+    numbers, counts = read_numbers(run.batch.buffer, places, is_whole=is_whole)
+    most = int(counts.max())
+    if counts.min() == ODD or not ((counts == 0) | (counts == most)).all():
+        return None
+    plain = numbers.astype(np.int64) if is_whole and most else numbers
+    column: list[Any] = plain[:, 0].tolist() if most == 1 else numbers[:, :most].tolist()
+    return column if counts.all() else [value if n else None for value, n in zip(column, counts.tolist(), strict=True)]
+
+
+def _lacks_pixels(files: Sequence[str], outcomes: NDArray[np.int64], values: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which files are short of pixels, as `extent` tells it: asked only where that takes a look at the file."""
+    start, length, size = outcomes[:, VALUE], outcomes[:, PIXEL_LENGTH], outcomes[:, SIZE]
+    has_pixels = outcomes[:, PIXELS] != ABSENT
+    is_native = length != UNDEFINED_LENGTH
+    lacks = has_pixels & is_native & ((start + length > size) | (length < (native_length(values) or 0)))
+    for place in np.flatnonzero(has_pixels & ~is_native & (outcomes[:, IS_CLOSED] == 0)).tolist():
+        lacks[place] = _lacks_fragments(files[place], int(start[place]), values)
+    return lacks
+
+
+def _lacks_fragments(file: str, start: int, values: Mapping[str, Any]) -> bool:
+    try:
+        with open(file, "rb", buffering=0) as stream:  # noqa: PTH123 - a path is text here
+            return missing_pixels(stream, start, UNDEFINED_LENGTH, values) is not None
+    except OSError:
+        return True
 
 
 def _batches(paths: Sequence[str], threads: int) -> Iterator[tuple[Sequence[str], Batch]]:
@@ -204,15 +313,7 @@ def _all_batches(paths: Sequence[str]) -> Iterator[tuple[Sequence[str], Batch]]:
 
 
 def _read(paths: Sequence[str]) -> Batch:
-    return read_batch(paths, _WANTED, FIRST_BLOCK, GROWTH, LARGEST)
-
-
-def _share(values: dict[str, Any], known: Mapping[str, Any]) -> None:
-    """Take the objects of the file before where they are the same: text and numbers, digit by digit."""
-    for keyword, value in values.items():
-        before = known.get(keyword)
-        if before == value and repr(before) == repr(value):
-            values[keyword] = before
+    return read_batch(paths, _WANTED, _SERIES, Blocks(FIRST_BLOCK, GROWTH, LARGEST))
 
 
 def _is_usual(values: Mapping[str, Any]) -> bool:
@@ -224,58 +325,3 @@ def _is_usual(values: Mapping[str, Any]) -> bool:
         return False
     modality = values.get("Modality", "")
     return isinstance(modality, str) and (modality not in DEEP_KEYWORDS or "ReferencedSeriesUIDs" in values)
-
-
-class _Sequences:
-    """What the sequences of one header say, as `nested` flattens it."""
-
-    def __init__(self, data: bytes, found: NDArray[np.int64], explicit: bool, codec: str) -> None:
-        self._data, self._found, self._explicit, self._codec = data, found, explicit, codec
-        self._array = np.frombuffer(data, dtype=np.uint8)
-
-    def flatten(self) -> dict[str, Any]:
-        """Tracer, names and references; only what is there."""
-        return {**self._tracer(), **dict(self._names()), **self._references()}
-
-    def _gather(self, keyword: str, wanted: NDArray[np.int64], *, deep: bool = False) -> tuple[list[list[int]], int]:
-        """Rows of `locate.gather` for the sequence `keyword`, and its number of items."""
-        start, stop = self._found[_SLOTS[keyword]].tolist()
-        if stop == ABSENT:
-            return [], 0
-        rows = np.empty(((stop - start) // 8 + 1, 4), dtype=np.int64)
-        count, items = gather(self._array, start, stop, self._explicit, wanted, deep, rows)
-        if count == ABSENT:
-            raise OddValueError
-        return rows[:count].tolist(), items
-
-    def _tracer(self) -> dict[str, Any]:
-        rows, _ = self._gather("RadiopharmaceuticalInformationSequence", _TRACER)
-        elements = list(TRACER.values())
-        values = {}
-        for item, which, start, stop in rows:
-            if item == 0 and stop > start:
-                keyword, vr = elements[which]
-                values[keyword] = DECODERS[vr](self._data[start:stop], self._codec)
-        return {keyword: value for keyword, value in values.items() if value is not None}
-
-    def _names(self) -> Iterator[tuple[str, list[str]]]:
-        for name, keyword, wanted in _NAMES:
-            rows, items = self._gather(keyword, wanted)
-            names = [""] * items
-            codecs = [self._codec] * items
-            for item, which, start, stop in rows:
-                if which == 0:
-                    codecs[item] = codec_of(self._data[start:stop])
-                else:
-                    names[item] = one_text(self._data[start:stop], codecs[item])
-            if any(names):
-                yield name, names
-
-    def _references(self) -> dict[str, list[str]]:
-        found: tuple[dict[bytes, None], ...] = ({}, {}, {})
-        for keyword in REFERENCE_KEYWORDS:
-            for _, which, start, stop in self._gather(keyword, _REFERENCES, deep=True)[0]:
-                uid = self._data[start:stop].rstrip(b"\0 ") if which != ABSENT else b""
-                if uid:
-                    found[which][uid] = None
-        return {name: uid_texts(uids) for name, uids in zip(REFERENCE_NAMES, found, strict=True) if uids}

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import atan, degrees, hypot, inf, isfinite
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -113,21 +112,32 @@ def stack_slices(planes: Sequence[SlicePlane]) -> Stack:
     return _stack_places(planes[0], positions, numbers, findings)
 
 
-def stack_of_values(values: Sequence[Mapping[str, Any]]) -> Stack:
-    """`stack_slices` of the planes that header values describe; faster where they differ in place and number only."""
-    return _stack_alike(values) or stack_slices([plane_from_values(one) for one in values])
+def stack_of_columns(common: Mapping[str, Any], columns: Mapping[str, Sequence[Any]], count: int) -> Stack:
+    """`stack_slices` of `count` slices; faster where they differ in place and number only.
+
+    Parameters
+    ----------
+    common
+        Header values that all slices have.
+    columns : by keyword, of each slice
+        The others; None where it is absent.
+    """
+    first = {**common, **{keyword: column[0] for keyword, column in columns.items()}}
+    if columns.keys().isdisjoint(_SHARED):
+        places = columns.get("ImagePositionPatient", [first.get("ImagePositionPatient")] * count)
+        numbers = columns.get("InstanceNumber", [first.get("InstanceNumber")] * count)
+        found = _stack_of_places(first, places, [inf if number is None else number for number in numbers])
+        if found is not None:
+            return found
+    own = [{keyword: column[k] for keyword, column in columns.items()} for k in range(count)]
+    return stack_slices([plane_from_values({**common, **one}) for one in own])
 
 
-def _stack_alike(values: Sequence[Mapping[str, Any]]) -> Stack | None:
-    """None unless slices share all other objects, as a scan makes it where they are equal, and nothing is odd."""
-    first = values[0]
-    if not all(all(map(is_, shared, map(first.get, _SHARED))) for shared in (map(one.get, _SHARED) for one in values)):
-        return None
+def _stack_of_places(first: Mapping[str, Any], places: Sequence[Any], numbers: Sequence[Any]) -> Stack | None:
+    """The stack of slices that are like the first but for their places and numbers; None where something is odd."""
     plane = plane_from_values(first)
     if plane.position is None or [*_check_slices([plane])] or [*_check_likeness([plane])]:
         return None
-    places = [one.get("ImagePositionPatient") for one in values]
-    numbers = [one.get("InstanceNumber", inf) for one in values]
     if not all(isinstance(place, list) and len(place) == 3 for place in places):
         return None
     if not all(isinstance(number, int | float) for number in numbers):

@@ -5,12 +5,14 @@ that is newer than its own; an older one it reads.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
 
 from .._version import __version__
+from ..sources.arrow_columns import arrow_table
 from ..sources.base import SeriesRecord
 
 INDEX_VERSION = 1
@@ -68,6 +70,12 @@ def file_metadata() -> dict[bytes, bytes]:
     """What a file of this version carries in its schema."""
     text = json.dumps({"index_version": INDEX_VERSION, "created_by": f"medimagenet {__version__}"}, sort_keys=True)
     return {METADATA_KEY: text.encode()}
+
+
+def to_table(records: Iterable[SeriesRecord]) -> pa.Table:
+    """A row per record, in their order."""
+    rows = [to_row(record) for record in records]
+    return arrow_table({name: [row[name] for row in rows] for name in SCHEMA.names}, SCHEMA)
 
 
 def to_row(record: SeriesRecord) -> dict[str, Any]:

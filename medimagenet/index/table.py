@@ -19,7 +19,7 @@ from .query import Filters, conditions_for
 from .report import files_path, format_report, read_report, report_path
 from .rows import Rows, quoted
 from .samples import SampleSet, find_samples, parse_modalities
-from .schema import INDEX_VERSION, METADATA_KEY, SCHEMA, complete, file_metadata, to_row
+from .schema import INDEX_VERSION, METADATA_KEY, complete, file_metadata, to_table
 from .sides import sample_limits
 from .stats import Stats, count_index
 
@@ -83,7 +83,7 @@ class Index:
     @classmethod
     def from_records(cls, records: Iterable[SeriesRecord], problems: Sequence[Mapping[str, str]] = ()) -> "Index":
         """The index of these records, in their order."""
-        return cls(pa.Table.from_pylist([to_row(record) for record in records], schema=SCHEMA), problems)
+        return cls(to_table(records), problems)
 
     @classmethod
     def read(cls, path: Path | str) -> "Index":

@@ -2,12 +2,13 @@
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ..dicom.header_scan import FileProblem, InstanceHeader, Progress, scan
+from ..dicom.header_scan import FileProblem, HeaderRun, Progress, scan_runs
 from ..errors import SourceError
 from ..findings import Finding
 from .base import SeriesRecord
@@ -83,8 +84,12 @@ class Folder:
         inventory, unread, nifti, problems = _list(self.path, before)
         if not (len(inventory) or unread or nifti or problems):
             raise SourceError(f"{self.path} is empty: give a folder that holds DICOM or NIfTI, at any depth")
-        for number, result in enumerate(scan(unread, jobs=jobs, progress=progress)):
-            inventory.add(*_entry(result, unread.stamp(number)))
+        for numbers, found in scan_runs(unread, jobs=jobs, progress=progress):
+            stamps = [unread.stamp(number) for number in numbers]
+            if isinstance(found, FileProblem):
+                inventory.add(*_entry(found, stamps[0]))
+            else:
+                _note_headers(inventory, found, stamps)
         for number, path in enumerate(nifti):
             inventory.add(*_entry(_read_nifti(Path(path)), nifti.stamp(number)))
         problems += [entry.result for entry in inventory.others() if isinstance(entry.result, FileProblem)]
@@ -148,17 +153,26 @@ def _list(root: Path, before: Inventory | None) -> tuple[Inventory, Paths, Paths
     return inventory, unread, nifti, problems
 
 
-def _entry(result: InstanceHeader | FileProblem | LocalNifti, stamp: Stamp) -> tuple[str, Entry]:
+def _entry(result: FileProblem | LocalNifti, stamp: Stamp) -> tuple[str, Entry]:
     """A folder, and what was read of a file in it."""
-    place = result.file if isinstance(result, InstanceHeader) else str(result.path)
-    folder, _, name = place.rpartition(os.sep)
-    if isinstance(result, FileProblem):
-        return folder, Entry(name, stamp, result, None if is_nifti(name) else identify_cut(result))
-    if (
-        isinstance(result, InstanceHeader) and result.size_bytes != stamp.size_bytes
-    ):  # it has changed since it was listed
-        stamp = Stamp(result.size_bytes, UNKNOWN)
+    folder, _, name = str(result.path).rpartition(os.sep)
+    if isinstance(result, FileProblem) and not is_nifti(name):
+        return folder, Entry(name, stamp, result, identify_cut(result))
     return folder, Entry(name, stamp, result)
+
+
+def _note_headers(inventory: Inventory, run: HeaderRun, stamps: Sequence[Stamp]) -> None:
+    """Put headers into an inventory, folder by folder."""
+    times = [
+        stamp.modified_ns if stamp.size_bytes == size else UNKNOWN  # it has changed since it was listed
+        for stamp, size in zip(stamps, run.sizes, strict=True)
+    ]
+    folders = [file.rpartition(os.sep)[0] for file in run.files]
+    start = 0
+    for folder, same in groupby(folders):
+        end = start + len(list(same))
+        inventory.add_headers(folder, run if end - start == len(run) else run[start:end], times[start:end])
+        start = end
 
 
 def _left_out(group: Group) -> Iterator[FileProblem]:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..dicom.header_scan import InstanceHeader
+from ..dicom.header_scan import HeaderRun, InstanceHeader
 from .base import SINGLE_OBJECTS
 
 _IDENTITY = ("SeriesInstanceUID", "PatientID", "Modality", "SOPClassUID", "TransferSyntaxUID")
@@ -39,12 +39,14 @@ class Duplicate:
 class Group:
     """The files of one row, by folder and name."""
 
-    headers: tuple[InstanceHeader, ...]
+    headers: Sequence[InstanceHeader]
     duplicates: tuple[Duplicate, ...] = ()
 
 
 def group_headers(headers: Iterable[InstanceHeader]) -> list[Group]:
     """Part the files of a folder tree into the groups that become rows."""
+    if isinstance(headers, HeaderRun) and _is_plain(headers):
+        return [Group(headers.take(sorted(range(len(headers)), key=lambda k: _order_of(headers.files[k]))))]
     by_identity: dict[tuple[str, ...], list[InstanceHeader]] = defaultdict(list)
     for header in sorted(headers, key=_order):
         by_identity[_identity(header)].append(header)
@@ -61,9 +63,21 @@ def _identity(header: InstanceHeader) -> tuple[str, ...]:
     return tuple([value if isinstance(value, str) else header.text(keyword) for keyword, value in values])
 
 
+def _is_plain(headers: HeaderRun) -> bool:
+    """Whether files are the slices of one series in one folder, each of them there once: one group."""
+    if any(keyword in headers.columns for keyword in _IDENTITY) or headers.common.get("Modality") in SINGLE_OBJECTS:
+        return False
+    instances = set(headers.texts("SOPInstanceUID"))
+    return len(instances) == len(headers) and len({file.rpartition(os.sep)[0] for file in headers.files}) == 1
+
+
 def _order(header: InstanceHeader) -> tuple[str, int, str]:
+    return _order_of(header.file)
+
+
+def _order_of(file: str) -> tuple[str, int, str]:
     """By folder and name, short names first: of "x.dcm" and "x (1).dcm" the copy is the one that is left out."""
-    folder, _, name = header.file.rpartition(os.sep)
+    folder, _, name = file.rpartition(os.sep)
     return folder.replace(os.sep, "\0"), len(name), name  # part by part, as pathlib orders
 
 

@@ -11,10 +11,8 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from itertools import chain
-from operator import eq
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,14 +21,15 @@ import pyarrow.parquet as pq
 from isal import isal_zlib
 
 from .._version import __version__
-from ..dicom.header_scan import FileProblem, InstanceHeader
+from ..dicom.header_scan import FileProblem, HeaderRun, InstanceHeader
 from ..dicom.instance import HASH_LENGTH, SCAN_KEYWORDS
 from ..findings import Finding
+from .arrow_columns import arrow_table
 from .base import SINGLE_OBJECTS
 from .nifti_rows import LocalNifti, NiftiHeader
 from .walk import UNKNOWN, Listing, Stamp
 
-FORMAT = 1
+FORMAT = 2
 """Of the file beside an index. One of another format, or that another version's scan has made, is not looked at."""
 
 TICK_NS = 2_000_000_000
@@ -56,11 +55,11 @@ _SCHEMA = pa.schema(
 
 
 class Entry(NamedTuple):
-    """A file and what it holds."""
+    """A file of no DICOM series, and what it holds."""
 
     name: str
     stamp: Stamp
-    result: InstanceHeader | FileProblem | LocalNifti
+    result: FileProblem | LocalNifti
     identity: tuple[str, str] | None = None
     """Of a file cut short: the SeriesInstanceUID and SOPInstanceUID that can still be read."""
 
@@ -81,10 +80,31 @@ class Run:
         names, sizes, times = _unpack(self.stamps)
         return {name: Stamp(*values) for name, *values in zip(names, sizes, times, strict=True)}
 
-    def entries(self) -> list[Entry]:
-        """Everything."""
-        unpack = _unpack_headers if self.series_uid else _unpack_others
-        return list(unpack(self.folder, self.read_stamps(), _unpack(self.content)))
+    def headers(self) -> HeaderRun:
+        """Of the files of a series, in the order of the stamps."""
+        return _unpack_headers(self.folder, _unpack(self.stamps), _unpack(self.content))
+
+    def others(self) -> list[Entry]:
+        """Files of no series."""
+        return list(_unpack_others(self.folder, self.read_stamps(), _unpack(self.content)))
+
+
+@dataclass(slots=True)
+class _Open:
+    """Files of one folder and one series, not packed yet."""
+
+    runs: list[HeaderRun] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+
+    @property
+    def has_objects(self) -> bool:
+        return any(modality in SINGLE_OBJECTS for run in self.runs for modality in run.texts("Modality"))
+
+    def pack(self, folder: str, uid: str) -> Run:
+        run = HeaderRun.joined(self.runs)
+        names = [file.rpartition(os.sep)[2] for file in run.files]
+        stamps = _pack([names, list(run.sizes), self.times])
+        return Run(folder, uid, self.has_objects, len(run), stamps, _pack(_content(run)))
 
 
 class Inventory:
@@ -102,38 +122,41 @@ class Inventory:
         self.root = root
         self.taken_ns = time.time_ns() if taken_ns is None else taken_ns
         self._runs: dict[str, list[Run]] = defaultdict(list)
-        self._open: dict[str, dict[str, list[Entry]]] = defaultdict(lambda: defaultdict(list))  # by series and folder
+        self._open: dict[str, dict[str, _Open]] = defaultdict(lambda: defaultdict(_Open))  # by series and folder
+        self._others: dict[str, list[Entry]] = defaultdict(list)
         self._n_open = 0
-        self._open_objects: set[tuple[str, str]] = set()  # series and folders of `_open` that hold single objects
         self.n_read = self.n_kept = self.n_gone = 0
         """Files read by the scan that made it, files that were as noted before, and files that are there no more."""
 
     # ---- filling
 
     def add(self, folder: str, entry: Entry) -> None:
-        """Note one file."""
-        uid = ""
-        if isinstance(entry.result, InstanceHeader):
-            uid = entry.result.series_uid
-            if entry.result.modality in SINGLE_OBJECTS:
-                self._open_objects.add((uid, folder))
-        self._open[uid][folder].append(entry)
-        self._n_open += 1
-        if self._n_open >= _OPEN_FILES:
-            self._pack_open()
+        """Note one file of no series."""
+        self._others[folder].append(entry)
+        self._has_grown(1)
+
+    def add_headers(self, folder: str, run: HeaderRun, times: Sequence[int]) -> None:
+        """Note files of one folder and one series, and when each was changed."""
+        held = self._open[run.texts("SeriesInstanceUID")[0]][folder]
+        held.runs.append(run)
+        held.times += times
+        self._has_grown(len(run))
 
     def add_run(self, run: Run) -> None:
         """Note files that were packed before."""
         self._runs[run.series_uid].append(run)
 
+    def _has_grown(self, n_files: int) -> None:
+        self._n_open += n_files
+        if self._n_open >= _OPEN_FILES:
+            self._pack_open()
+
     def _pack_open(self) -> None:
         for uid, folders in self._open.items():
-            self._runs[uid] += [
-                _pack_run(folder, uid, entries, (uid, folder) in self._open_objects)
-                for folder, entries in folders.items()
-            ]
+            self._runs[uid] += [held.pack(folder, uid) for folder, held in folders.items()]
+        self._runs[""] += [_pack_others(folder, entries) for folder, entries in self._others.items()]
         self._open.clear()
-        self._open_objects.clear()
+        self._others.clear()
         self._n_open = 0
 
     # ---- asking
@@ -144,40 +167,35 @@ class Inventory:
     def series_uids(self) -> list[str]:
         """Of all series, those that hold single objects last."""
         objects = self._holds_objects()
-        return sorted((uid for uid in objects if uid), key=lambda uid: (objects[uid], uid))
+        return sorted(objects, key=lambda uid: (objects[uid], uid))
 
     def object_series(self) -> list[str]:
         """UIDs of the series that hold single objects: structure sets, doses, ..."""
-        objects = self._holds_objects()
-        return [uid for uid in self.series_uids() if objects[uid]]
+        return sorted(uid for uid, holds in self._holds_objects().items() if holds)
 
     def _holds_objects(self) -> dict[str, bool]:
-        objects: dict[str, bool] = {uid: any(run.has_objects for run in runs) for uid, runs in self._runs.items()}
-        objects.update((uid, objects.get(uid, False)) for uid in self._open)
-        objects.update((uid, True) for uid, _ in self._open_objects)
+        objects = {uid: any(run.has_objects for run in runs) for uid, runs in self._runs.items() if uid}
+        for uid, folders in self._open.items():
+            objects[uid] = objects.get(uid, False) or any(held.has_objects for held in folders.values())
         return objects
 
     def object_headers(self) -> Iterator[InstanceHeader]:
         """The headers of single objects."""
-        packed = (run.entries() for runs in self._runs.values() for run in runs if run.has_objects)
-        held = (self._open[uid][folder] for uid, folder in sorted(self._open_objects))
-        for entry in chain.from_iterable(chain(packed, held)):
-            if isinstance(entry.result, InstanceHeader) and entry.result.modality in SINGLE_OBJECTS:
-                yield entry.result
+        for uid in self.object_series():
+            for header in self.headers(uid):
+                if header.modality in SINGLE_OBJECTS:
+                    yield header
 
-    def headers(self, series_uid: str) -> list[InstanceHeader]:
+    def headers(self, series_uid: str) -> HeaderRun:
         """Those of one series, in no order."""
-        return [entry.result for entry in self._entries(series_uid) if isinstance(entry.result, InstanceHeader)]
+        packed = [run.headers() for run in self._runs.get(series_uid, ())]
+        held = [run for folder in self._open.get(series_uid, {}).values() for run in folder.runs]
+        return HeaderRun.joined([*packed, *held])
 
     def others(self) -> list[Entry]:
         """Files that are in no series of DICOM."""
-        return list(self._entries(""))
-
-    def _entries(self, series_uid: str) -> Iterator[Entry]:
-        for run in self._runs.get(series_uid, ()):
-            yield from run.entries()
-        if series_uid in self._open:
-            yield from chain.from_iterable(self._open[series_uid].values())
+        packed = [entry for run in self._runs.get("", ()) for entry in run.others()]
+        return packed + [entry for entries in self._others.values() for entry in entries]
 
     # ---- on disk
 
@@ -193,7 +211,7 @@ class Inventory:
                 part = runs[start : start + _RUNS_AT_ONCE]
                 columns = {name: [getattr(run, name) for run in part] for name in _SCHEMA.names}
                 columns["folder"] = [_below(self.root, run.folder) for run in part]
-                writer.write_table(pa.table(columns, schema=schema))
+                writer.write_table(arrow_table(columns, schema))
 
     @classmethod
     def read(cls, path: Path, root: Path) -> "Inventory | None":
@@ -233,9 +251,7 @@ class Memory:
             if len(same) == len(noted):
                 inventory.add_run(run)
             elif same:
-                for entry in run.entries():
-                    if entry.name in same:
-                        inventory.add(listing.folder, entry)
+                _add_some(inventory, run, noted, same)
             for name in same:
                 del unread[name]
         return unread
@@ -264,64 +280,46 @@ def _unpack(data: bytes) -> Any:
     return json.loads(isal_zlib.decompress(data))
 
 
-def _pack_run(folder: str, uid: str, entries: list[Entry], has_objects: bool = False) -> Run:
+def _add_some(inventory: Inventory, run: Run, stamps: Mapping[str, Stamp], names: Collection[str]) -> None:
+    """Note those files of a run that have these names."""
+    if run.series_uid:
+        places = [place for place, name in enumerate(stamps) if name in names]
+        times = [stamp.modified_ns for name, stamp in stamps.items() if name in names]
+        inventory.add_headers(run.folder, run.headers().take(places), times)
+        return
+    for entry in run.others():
+        if entry.name in names:
+            inventory.add(run.folder, entry)
+
+
+def _content(run: HeaderRun) -> dict[str, Any]:
+    """What of headers is not in the stamps."""
+    pixels = "".join("01"[has] for has in run.pixels)
+    return {"common": run.common, "columns": run.columns, "hashes": "".join(run.hashes), "pixels": pixels}
+
+
+def _unpack_headers(folder: str, stamps: Sequence[Any], content: Mapping[str, Any]) -> HeaderRun:
+    names, sizes, _ = stamps
+    hashes = content["hashes"]
+    return HeaderRun(
+        files=[f"{folder}{os.sep}{name}" for name in names],
+        sizes=sizes,
+        hashes=[hashes[start : start + HASH_LENGTH] for start in range(0, len(hashes), HASH_LENGTH)],
+        pixels=[has == "1" for has in content["pixels"]],
+        common=content["common"],
+        columns=content["columns"],
+    )
+
+
+def _pack_others(folder: str, entries: Sequence[Entry]) -> Run:
     stamps = [[e.name for e in entries], [e.stamp.size_bytes for e in entries], [e.stamp.modified_ns for e in entries]]
-    content = _pack_headers(entries) if uid else _pack_others(entries)
-    return Run(folder, uid, has_objects, len(entries), _pack(stamps), _pack(content))
-
-
-def _pack_headers(entries: Iterable[Entry]) -> dict[str, Any]:
-    headers = [entry.result for entry in entries if isinstance(entry.result, InstanceHeader)]
-    common = headers[0].values
-    return {
-        "common": common,
-        "own": [_difference(header.values, common) for header in headers],
-        "hashes": "".join(header.header_hash for header in headers),
-        "pixels": "".join("01"[header.has_pixels] for header in headers),
-    }
-
-
-def _difference(values: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes `values` of `common`; None for what is to be left out, which no value is."""
-    if len(values) == len(common) and all(map(eq, values, common)):
-        # the same keys in one order; the scan shares what is equal
-        return {
-            key: value
-            for (key, value), known in zip(values.items(), common.values(), strict=True)
-            if value is not known
-        }
-    own = {key: value for key, value in values.items() if common.get(key) is not value}
-    if len(values) - len(own) < len(common):
-        own |= {key: None for key in common if key not in values}
-    return own
-
-
-def _unpack_headers(folder: str, stamps: Mapping[str, Stamp], content: Mapping[str, Any]) -> Iterator[Entry]:
-    hashes, common = content["hashes"], content["common"]
-    for number, ((name, stamp), own) in enumerate(zip(stamps.items(), content["own"], strict=True)):
-        values = common | own
-        if None in own.values():
-            values = {key: value for key, value in values.items() if value is not None}
-        header = InstanceHeader(
-            file=f"{folder}{os.sep}{name}",
-            size_bytes=stamp.size_bytes,
-            header_hash=hashes[number * HASH_LENGTH : (number + 1) * HASH_LENGTH],
-            has_pixels=content["pixels"][number] == "1",
-            values=values,
-        )
-        yield Entry(name, stamp, header)
-
-
-def _pack_others(entries: Iterable[Entry]) -> list[Any]:
-    return [_pack_other(entry) for entry in entries]
+    return Run(folder, "", False, len(entries), _pack(stamps), _pack([_pack_other(entry) for entry in entries]))
 
 
 def _pack_other(entry: Entry) -> Any:
     if isinstance(entry.result, LocalNifti):
         return asdict(entry.result.header)
-    if isinstance(entry.result, FileProblem):
-        return [entry.result.finding.to_row(), entry.identity]
-    raise TypeError(f"{entry.name} is of a series")
+    return [entry.result.finding.to_row(), entry.identity]
 
 
 def _unpack_others(folder: str, stamps: Mapping[str, Stamp], content: Iterable[Any]) -> Iterator[Entry]:

@@ -3,13 +3,14 @@
 import hashlib
 import importlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..dicom.header_scan import InstanceHeader
-from ..dicom.stack import plane_from_values, stack_of_values
+from ..dicom.header_scan import HeaderRun, InstanceHeader
+from ..dicom.instance import text_of
+from ..dicom.stack import plane_from_values, stack_of_columns
 from ..errors import DicomError
 from ..findings import Finding
 from ..geometry import Grid
@@ -55,11 +56,13 @@ def make_record(group: Group, references: References, root: Path, **origin: str 
         `source`, `collection_id`, `license`, `doi`.
     """
     first = group.headers[0]
-    stack = _stack(group.headers)
-    headers = group.headers if stack is None else stack.headers
-    folder = Path(os.path.commonpath({header.file.rpartition(os.sep)[0] or os.sep for header in headers}))
+    unordered = HeaderRun.of(group.headers)
+    stack = _stack(unordered)
+    headers = unordered if stack is None else stack.headers
+    folder = Path(os.path.commonpath({file.rpartition(os.sep)[0] or os.sep for file in headers.files}))
     files = _below(folder, headers)
-    content = _digest(f"{header.header_hash} {header.size_bytes}" for header in headers)[:_HASH_LENGTH]
+    hashed = zip(headers.hashes, headers.sizes, strict=True)
+    content = _digest(f"{header_hash} {size}" for header_hash, size in hashed)[:_HASH_LENGTH]
     place = folder.relative_to(root).as_posix()
     values: dict[str, Any] = {keyword: _first_text(headers, keyword) for keyword in _TEXT_KEYWORDS}
     return SeriesRecord(
@@ -72,7 +75,7 @@ def make_record(group: Group, references: References, root: Path, **origin: str 
         uri=str(folder),
         files=files,
         n_instances=len(headers),
-        size_bytes=sum(header.size_bytes for header in headers),
+        size_bytes=sum(headers.sizes),
         content_hash=content,
         referenced_series=references.series,
         referenced_instances=references.instances,
@@ -82,51 +85,52 @@ def make_record(group: Group, references: References, root: Path, **origin: str 
     )
 
 
-def _below(folder: Path, headers: Sequence[InstanceHeader]) -> tuple[str, ...]:
+def _below(folder: Path, headers: HeaderRun) -> tuple[str, ...]:
     """Paths below a folder, with forward slashes. As text: pathlib takes ten times as long."""
     begin = len(os.path.join(folder, ""))  # noqa: PTH118 - with the separator at its end
-    return tuple(header.file[begin:].replace(os.sep, "/") for header in headers)
+    return tuple([file[begin:].replace(os.sep, "/") for file in headers.files])
 
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """What the slices of a series form."""
 
-    headers: tuple[InstanceHeader, ...]
+    headers: HeaderRun
     """In the order of the volume."""
     grid: Grid | None
     findings: tuple[Finding, ...]
 
 
-def _stack(headers: Sequence[InstanceHeader]) -> _Shape | None:
+def _stack(headers: HeaderRun) -> _Shape | None:
     """The stack that image slices form; None for objects and for images that are no slices of a patient."""
-    if headers[0].modality in SINGLE_OBJECTS:
+    modality = _first_text(headers, "Modality")
+    if modality in SINGLE_OBJECTS:
         return None
-    if headers[0].modality not in _VOLUME_MODALITIES and not any(map(_has_position, headers)):
+    if modality not in _VOLUME_MODALITIES and not any(map(_has_position, headers)):
         return None
-    is_framed = any("NumberOfFrames" in header.values for header in headers)
-    stack = stack_of_values([header.values for header in headers])
+    is_framed = bool(headers.present("NumberOfFrames"))
+    stack = stack_of_columns(headers.common, headers.columns, len(headers))
     if any(finding.code in _LOOKED_INTO for finding in stack.findings) or (stack.grid is None and is_framed):
         shape = _look_into(headers)
         if shape is not None:
             return shape
-    return _Shape(tuple(headers[k] for k in stack.order), stack.grid, stack.findings)
+    return _Shape(headers.take(stack.order), stack.grid, stack.findings)
 
 
 def _has_position(header: InstanceHeader) -> bool:
     return plane_from_values(header.values).position is not None
 
 
-def _look_into(headers: Sequence[InstanceHeader]) -> _Shape | None:
+def _look_into(headers: HeaderRun) -> _Shape | None:
     """What decoding makes of files that are no plain stack, from more of their headers; None where it fails."""
-    by_path = {header.path: header for header in headers}
+    by_path = {Path(file): place for place, file in enumerate(headers.files)}
     layout = importlib.import_module("..dicom.layout", __package__)  # loads pydicom, which most folders never need
     try:
         found: Layout = layout.read_layout(list(by_path))
     except DicomError:
         return None
     paths = dict.fromkeys(found.frames[k].header.path for k in found.split.order)
-    return _Shape(tuple(by_path[path] for path in paths), found.split.grid, found.split.findings)
+    return _Shape(headers.take([by_path[path] for path in paths]), found.split.grid, found.split.findings)
 
 
 def _geometry(stack: _Shape | None) -> dict[str, Any]:
@@ -136,16 +140,14 @@ def _geometry(stack: _Shape | None) -> dict[str, Any]:
     return {"shape": grid.shape, "spacing_mm": grid.spacing, "orientation": grid.orientation}
 
 
-def _findings(
-    headers: Sequence[InstanceHeader], stack: _Shape | None, duplicates: Sequence[Duplicate]
-) -> Iterator[Finding]:
+def _findings(headers: HeaderRun, stack: _Shape | None, duplicates: Sequence[Duplicate]) -> Iterator[Finding]:
     if duplicates:
         yield Finding(
             code="duplicate_file",
             message=f"{len(duplicates)} files with the same bytes as others of the series are left out",
             numbers={"files": len(duplicates)},
         )
-    if headers[0].modality in SINGLE_OBJECTS:
+    if _first_text(headers, "Modality") in SINGLE_OBJECTS:
         return
     yield from _identity_findings(headers)
     if stack is None:
@@ -155,33 +157,31 @@ def _findings(
     yield from _pixel_findings(headers)
 
 
-def _identity_findings(headers: Sequence[InstanceHeader]) -> Iterator[Finding]:
+def _identity_findings(headers: HeaderRun) -> Iterator[Finding]:
     """Where files of one series contradict each other."""
     contradictions = (
         ("mixed_study", "studies (StudyInstanceUID)", "StudyInstanceUID"),
         ("mixed_frame_of_reference", "frames of reference: their positions do not compare", "FrameOfReferenceUID"),
     )
     for code, what, keyword in contradictions:
-        count = len({header.text(keyword) for header in headers} - {""})
+        count = len({*headers.texts(keyword)} - {""})
         if count > 1:
             yield Finding(code=code, message=f"files of one series name {count} {what}", numbers={"different": count})
 
 
-def _pixel_findings(headers: Sequence[InstanceHeader]) -> Iterator[Finding]:
+def _pixel_findings(headers: HeaderRun) -> Iterator[Finding]:
     """What headers tell about the pixels."""
-    empty = sum(not header.has_pixels for header in headers)
+    empty = len(headers) - sum(headers.pixels)
     if empty:
         yield _counted("no_pixel_data", "have no pixel data", empty, len(headers))
-    colours = sorted(
-        {header.text("PhotometricInterpretation") for header in headers} - {"MONOCHROME1", "MONOCHROME2", ""}
-    )
+    colours = sorted({*headers.texts("PhotometricInterpretation")} - {"MONOCHROME1", "MONOCHROME2", ""})
     if colours:
         yield Finding(
             code="not_monochrome",
             message=f"pixels are {', '.join(colours)} (PhotometricInterpretation (0028,0004)), not grey values",
             numbers={"kinds": colours},
         )
-    lossy = sum(_is_lossy(header.values) for header in headers)
+    lossy = sum(map(_is_lossy, headers.column("LossyImageCompression"), headers.column("TransferSyntaxUID")))
     if lossy:
         yield _counted("lossy_compressed", "were compressed with loss", lossy, len(headers))
 
@@ -190,20 +190,21 @@ def _counted(code: str, what: str, count: int, total: int) -> Finding:
     return Finding(code=code, message=f"{count} of {total} images {what}", numbers={"images": count, "of": total})
 
 
-def _is_lossy(values: Mapping[str, Any]) -> bool:
-    return values.get("LossyImageCompression") == "01" or values.get("TransferSyntaxUID") in _LOSSY_SYNTAXES
+def _is_lossy(said: Any, syntax: Any) -> bool:
+    return said == "01" or syntax in _LOSSY_SYNTAXES
 
 
-def _first_text(headers: Sequence[InstanceHeader], keyword: str) -> str | None:
-    return next((text for text in (header.text(keyword) for header in headers) if text), None)
+def _first_text(headers: HeaderRun, keyword: str) -> str | None:
+    if keyword not in headers.columns:
+        return text_of(headers.common.get(keyword, "")) or None
+    return next((text for text in headers.texts(keyword) if text), None)
 
 
-def _first_number(headers: Sequence[InstanceHeader], keyword: str) -> float | None:
-    values = (header.values.get(keyword) for header in headers)
-    return next((float(value) for value in values if isinstance(value, int | float)), None)
+def _first_number(headers: HeaderRun, keyword: str) -> float | None:
+    return next((float(value) for value in headers.present(keyword) if isinstance(value, int | float)), None)
 
 
-def _frame_of_reference(headers: Sequence[InstanceHeader]) -> str | None:
+def _frame_of_reference(headers: HeaderRun) -> str | None:
     own = _first_text(headers, "FrameOfReferenceUID")
     return own or next(iter(headers[0].texts("ReferencedFrameOfReferenceUIDs")), None)
 

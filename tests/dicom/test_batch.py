@@ -3,20 +3,22 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
 from medimagenet.dicom import batch, quick
-from medimagenet.dicom.batch import DIGEST, IS_CLOSED, KEPT, OFFSET, PIXELS, STATUS, VALUE, read_batch
-from medimagenet.dicom.locate import CUT, DONE, ODD
+from medimagenet.dicom.batch import DIGEST, IS_CLOSED, KEPT, OFFSET, PIXELS, RUN, STATUS, VALUE, Blocks, read_batch
+from medimagenet.dicom.locate import ABSENT, CUT, DONE, ODD
 from medimagenet.dicom.quick import QuickReader
+from medimagenet.dicom.wanted import ELEMENTS
 
 FILES = [str(path) for path in sorted(Path(pydicom.__file__).parent.glob("data/test_files/*")) if path.is_file()]
 
 
 def read(paths, first_block=8192, largest=1 << 20):
-    return read_batch([str(path) for path in paths], quick._WANTED, first_block, 8, largest)
+    return read_batch([str(path) for path in paths], quick._WANTED, quick._SERIES, Blocks(first_block, 8, largest))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,23 @@ def test_an_odd_file_between_two_sound_ones_changes_nothing(tmp_path):
     path = get_testdata_file("CT_small.dcm")
     found = read([path, tmp_path / "odd", tmp_path / "empty", tmp_path, tmp_path / "gone", path])
     assert found.outcomes[:, STATUS].tolist() == [DONE, ODD, ODD, ODD, ODD, DONE]
-    assert len(found.changes) == found.outcomes[0, batch.CHANGES_END]  # the last is as the first
+    assert found.outcomes[:, RUN].tolist() == [0, ABSENT, ABSENT, ABSENT, ABSENT, 0]
+    assert not found.varying.any()  # the last is as the first
+
+
+def test_runs_are_of_one_series_and_tell_what_varies(tmp_path):
+    """Two series by turns, one of which changes its matrix."""
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    paths = []
+    for n in range(8):
+        dataset.SeriesInstanceUID, dataset.InstanceNumber = f"1.2.{n % 2}", str(n)
+        dataset.BitsAllocated = 8 if n == 7 else 16
+        dataset.save_as(tmp_path / str(n))
+        paths.append(tmp_path / str(n))
+    found = read(paths)
+    assert found.outcomes[:, RUN].tolist() == [0, 1, 0, 1, 0, 1, 0, 2]
+    number = list(ELEMENTS).index(0x00200013)
+    assert [np.flatnonzero(row).tolist() for row in found.varying] == [[number], [number], []]
 
 
 def test_a_header_longer_than_the_most_is_cut():

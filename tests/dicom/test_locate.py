@@ -5,7 +5,6 @@ import pytest
 
 from medimagenet.dicom.locate import ABSENT, CUT, DONE, ODD, gather, scan_header, vr_number
 
-NOTHING = np.frombuffer(b"", dtype=np.uint8)
 WANTED = np.array([(0x00020010, vr_number("UI")), (0x00080060, vr_number("CS")), (0x00200013, vr_number("IS"))])
 UNDEFINED = b"\xff\xff\xff\xff"
 
@@ -26,10 +25,9 @@ def file_of(*elements):
 
 
 def scan(raw, size=None):
-    found, changes = np.empty((3, 2), dtype=np.int64), np.empty((3, 3), dtype=np.int64)
+    found = np.empty((3, 2), dtype=np.int64)
     data = np.frombuffer(raw, dtype=np.uint8)
-    before = np.full((3, 2), ABSENT)
-    outcome = scan_header(data, len(raw) if size is None else size, WANTED, NOTHING, before, found, changes)
+    outcome = scan_header(data, len(raw) if size is None else size, WANTED, found)
     return outcome, [raw[start:stop] if stop != ABSENT else None for start, stop in found.tolist()]
 
 
@@ -40,8 +38,8 @@ PIXELS = element(0x7FE0, 0x10, "OW", b"\1\2")
 
 def test_values_and_pixels_are_found():
     raw = file_of(MODALITY, NUMBER, PIXELS)
-    (status, explicit, pixels, value, length, changes), values = scan(raw)
-    assert (status, explicit, pixels, value, length, changes) == (DONE, 1, raw.index(PIXELS), len(raw) - 2, 2, 3)
+    outcome, values = scan(raw)
+    assert outcome == (DONE, 1, raw.index(PIXELS), len(raw) - 2, 2)
     assert values == [b"1.2.840.10008.1.2.1\0", b"CT", b"12"]
 
 
@@ -83,19 +81,6 @@ def test_sequences_of_undefined_length_are_stepped_over(inner):
     sequence = b"\x08\x00\x15\x11SQ\0\0" + UNDEFINED + inner + open_item + ends[1]
     outcome, values = scan(file_of(MODALITY, sequence, NUMBER))
     assert (outcome[0], values[1:]) == (DONE, [b"CT", b"12"])
-
-
-def test_only_what_changed_is_told():
-    one, other = file_of(MODALITY, NUMBER), file_of(MODALITY, element(0x20, 0x13, "IS", b"13"))
-    found, before = np.full((3, 2), ABSENT), np.full((3, 2), ABSENT)
-    changes = np.empty((3, 3), dtype=np.int64)
-    first, second = (np.frombuffer(raw, dtype=np.uint8) for raw in (one, other))
-    scan_header(first, len(one), WANTED, NOTHING, before, found, changes)
-    outcome = scan_header(second, len(other), WANTED, first, found, before, changes)
-    assert (outcome[-1], changes[0, 0], other[changes[0, 1] : changes[0, 2]]) == (1, 2, b"13")
-    shorter = np.frombuffer(file_of(MODALITY), dtype=np.uint8)
-    outcome = scan_header(shorter, len(shorter), WANTED, second, before, found, changes)
-    assert (outcome[-1], changes[0].tolist()) == (1, [2, ABSENT, ABSENT])
 
 
 def test_gather_counts_items_and_leaves_deeper_elements():

@@ -84,6 +84,6 @@ def test_one_text():
 
 
 def test_a_uid_with_a_space_inside_is_not_two():
-    assert plain.uid_texts([b"1.2", b"1.3"]) == ["1.2", "1.3"]
+    assert plain.uid_texts(["1.2", "1.3"]) == ["1.2", "1.3"]
     with pytest.raises(plain.OddValueError):
-        plain.uid_texts([b"1.2 3"])
+        plain.uid_texts(["1.2 3"])

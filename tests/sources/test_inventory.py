@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from medimagenet.dicom.header_run import HeaderRun
 from medimagenet.sources import Folder, inventory
 from medimagenet.sources.inventory import Inventory
 
@@ -159,12 +160,17 @@ def test_the_file_has_a_row_per_series_and_folder(folder, tmp_path):
     ]
 
 
-def test_a_header_that_lacks_what_others_have(folder, make_header):
-    entries = [
-        inventory.Entry(f"{n}", inventory.Stamp(100, 1), replace(header, header_hash=f"{n:032d}"))
+def test_a_header_that_lacks_what_others_have(tmp_path, make_header):
+    """Two runs of a folder become one, which comes out as both went in."""
+    headers = [
+        replace(header, header_hash=f"{n:032d}")
         for n, header in enumerate(
             [make_header("0", "1.3", SeriesNumber="1"), make_header("1", "1.4"), make_header("2", "1.5", Rows=3)]
         )
     ]
-    run = inventory._pack_run(str(entries[0].result.path.parent), "1.2", entries)
-    assert [entry.result.values for entry in run.entries()] == [entry.result.values for entry in entries]
+    held = Inventory(tmp_path)
+    held.add_headers(str(tmp_path), HeaderRun.of(headers[:2]), [1, 1])
+    held.add_headers(str(tmp_path), HeaderRun.of(headers[2:]), [1])
+    held.write(tmp_path / "x.parquet")
+    assert list(held.headers("1.2")) == headers
+    assert list(Inventory.read(tmp_path / "x.parquet", tmp_path).headers("1.2")) == headers
