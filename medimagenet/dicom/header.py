@@ -63,6 +63,7 @@ IMAGE: Mapping[int, tuple[str, str]] = {
     0x00280102: ("HighBit", WHOLE),
     0x00280103: ("PixelRepresentation", WHOLE),
     0x00280120: ("PixelPaddingValue", WHOLE),
+    0x00280121: ("PixelPaddingRangeLimit", WHOLE),
     0x00281052: ("RescaleIntercept", TEXT),
     0x00281053: ("RescaleSlope", TEXT),
     0x00281054: ("RescaleType", TEXT),

@@ -86,14 +86,17 @@ def is_lossy(header: ImageHeader) -> bool:
     return header.values.get("LossyImageCompression") == "01" or header.transfer_syntax in LOSSY
 
 
-def padding_value(header: ImageHeader, rescale: Rescale) -> float | None:
-    """What Pixel Padding Value (0028,0120), which stands for no measurement, is after the rescale; None: not stated."""
-    stored = header.values.get("PixelPaddingValue")
+def padding_value(header: ImageHeader, rescale: Rescale, keyword: str = "PixelPaddingValue") -> float | None:
+    """What Pixel Padding Value (0028,0120), which stands for no measurement, is after the rescale; None: not stated.
+
+    Pixel Padding Range Limit (0028,0121), up to which values are padding as well, is written in the same way: 16 bits,
+    signed where the pixels are (PS3.3 C.7.5.1.1.2).
+    """
+    stored = header.values.get(keyword)
     if stored is None:
         return None
-    bits = 8 * stored_dtype(header).itemsize
-    is_negative = header.values.get("PixelRepresentation") == 1 and stored >= 1 << (bits - 1)
-    return float((stored - (1 << bits) if is_negative else stored) * rescale.slope + rescale.intercept)
+    is_negative = header.values.get("PixelRepresentation") == 1 and stored >= 1 << 15
+    return float((stored - (1 << 16) if is_negative else stored) * rescale.slope + rescale.intercept)
 
 
 def stored_dtype(header: ImageHeader) -> np.dtype[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -53,7 +53,8 @@ def read_series(
         CT: int16 HU where slope, intercept and range allow it, else float32. MR and others: as stored, rescaled
         where a slope is given. PET: float32. Its findings are those of the stack and of the pixels. What channels are
         is in its metadata: ``"channels": {"axis": "EchoTime", "values": [4.6, 9.2]}``; so is the ``"padding_value"``
-        that stands for no measurement, where the header states one. Voxels that have it keep it.
+        that stands for no measurement, where the header states one, or the ``"padding_range"`` (lowest, highest); where
+        slices differ in it ``"padding_values"`` is a list of both forms. Voxels that have it keep it.
 
     Raises
     ------
@@ -172,11 +173,25 @@ def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volu
     if part.axis is not None:
         array = array.reshape(len(part.channels), -1, *array.shape[1:])
         metadata["channels"] = {"axis": part.axis, "values": list(part.values)}
-    padding = padding_value(headers[0], frames[0].rescale)
-    if padding is not None and modality != "PT":
-        metadata["padding_value"] = padding
+    metadata |= {} if modality == "PT" else _padding(frames)
     findings = (*part.findings, *_pixel_findings(frames, headers, modality), *_length_findings(headers))
     return Volume(array, cast(Grid, part.grid), unit, MappingProxyType(metadata), findings)
+
+
+def _padding(frames: Sequence[Frame]) -> dict[str, Any]:
+    """What stands for no measurement, as metadata: one value, or a range; of slices rescaled apart a list of them."""
+    keywords = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+    apart = {(*map(frame.header.values.get, keywords), frame.rescale): frame for frame in frames}
+    found = set()
+    for frame in apart.values():
+        value, limit = (padding_value(frame.header, frame.rescale, keyword) for keyword in keywords)
+        if value is not None:
+            found.add((value,) if limit is None else (min(value, limit), max(value, limit)))
+    ordered = sorted(found)
+    if len(ordered) != 1:
+        return {"padding_values": [list(values) for values in ordered]} if ordered else {}
+    (values,) = ordered
+    return {"padding_value": values[0]} if len(values) == 1 else {"padding_range": list(values)}
 
 
 def _ct_unit(frames: Sequence[Frame]) -> str | None:

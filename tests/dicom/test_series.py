@@ -138,6 +138,30 @@ def test_the_unit_of_ct_is_what_its_rescale_type_says(write_series, kinds, unit,
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "paddings", "intercepts", "expected"),
+    [
+        ("i2", [(-2000, None)] * 2, (0, 0), {"padding_value": -2000.0}),
+        ("u2", [(63536, None)] * 2, (0, 0), {"padding_value": 63536.0}),
+        ("i4", [(-2000, None)] * 2, (0, 0), {"padding_value": -2000.0}),
+        ("i1", [(-1, None)] * 2, (5, 5), {"padding_value": 4.0}),
+        ("i2", [(-2000, -1900)] * 2, (100, 100), {"padding_range": [-1900.0, -1800.0]}),
+        ("i2", [(-2000, None)] * 2, (0, -24), {"padding_values": [[-2024.0], [-2000.0]]}),
+        ("i2", [(-2000, None), (None, None)], (0, 0), {"padding_value": -2000.0}),
+        ("i2", [(None, None)] * 2, (0, 0), {}),
+    ],
+)
+def test_what_stands_for_no_measurement(write_series, kind, paddings, intercepts, expected):  # PS3.3 C.7.5.1.1.2
+    def change(dataset, k):
+        dataset.RescaleIntercept = intercepts[k]
+        for keyword, value in zip(("PixelPaddingValue", "PixelPaddingRangeLimit"), paddings[k], strict=True):
+            if value is not None:
+                dataset.add_new(keyword, "SS" if value < 0 else "US", value)
+
+    metadata = read_series(write_series(np.ones((2, 3, 4), dtype=kind), change=change)).metadata
+    assert {key: value for key, value in metadata.items() if key.startswith("padding")} == expected
+
+
 def test_what_is_no_single_series_is_refused(write_series, tmp_path):
     first = write_series(np.zeros((2, 4, 4), dtype=np.int16), folder="a")
     second = write_series(np.zeros((2, 4, 4), dtype=np.int16), folder="b")
