@@ -164,6 +164,7 @@ class RemoteForm:
         self._table: pa.Table | None = None
         self._rows: dict[str, int] = {}
         self._ahead: OrderedDict[str, tuple[bytes, Version]] = OrderedDict()
+        self._contents: tuple[str, dict[str, str]] = ("", {})
 
     @property
     def path(self) -> str:
@@ -291,10 +292,12 @@ class RemoteForm:
         return row
 
     def _content(self, sample_id: str, name: str) -> str:
-        row = self._row(sample_id)
-        if name == FOREGROUND:
-            return str(row["foreground_hash"])
-        return str(next(array["stored_hash"] for array in row["arrays"] if array["name"] == name))
+        known = self._contents
+        if known[0] != sample_id:
+            row = self._row(sample_id)
+            hashes = {array["name"]: str(array["stored_hash"]) for array in row["arrays"]}
+            known = self._contents = sample_id, {**hashes, FOREGROUND: str(row["foreground_hash"])}
+        return known[1][name]
 
 
 def fetch_document(objects: Objects, cache: NodeCache, key: str, content: str, what: str) -> dict[str, Any]:
