@@ -36,8 +36,16 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "MREchoSequence": ("EffectiveEchoTime",),
     "MRDiffusionSequence": ("DiffusionBValue",),
     "MRModifierSequence": ("InversionTimes",),
+    "MRTimingAndRelatedParametersSequence": ("FlipAngle",),
+    "MRVelocityEncodingSequence": ("VelocityEncodingDirection",),
+    "MRArterialSpinLabelingSequence": ("ASLContext",),
+    "CTXRayDetailsSequence": ("KVP",),
+    "CTReconstructionSequence": ("ConvolutionKernel",),
     "CardiacSynchronizationSequence": ("NominalPercentageOfCardiacPhase", "NominalCardiacTriggerDelayTime"),
-    "MRImageFrameTypeSequence": ("FrameType",),
+    "RespiratorySynchronizationSequence": (
+        *("NominalPercentageOfRespiratoryPhase", "NominalRespiratoryTriggerDelayTime"),
+    ),
+    "MRImageFrameTypeSequence": ("FrameType", "ComplexImageComponent"),
     "CTImageFrameTypeSequence": ("FrameType",),
     "PETFrameTypeSequence": ("FrameType",),
 }
@@ -150,6 +158,8 @@ def _separators(header: ImageHeader, values: Mapping[str, Any], number: int) -> 
     kept = {
         *("DiffusionBValue", "DiffusionGradientOrientation", "StackID", "FrameReferenceDateTime"),
         *("NominalPercentageOfCardiacPhase", "NominalCardiacTriggerDelayTime"),
+        *("NominalPercentageOfRespiratoryPhase", "NominalRespiratoryTriggerDelayTime"),
+        *("VelocityEncodingDirection", "ASLContext", "FlipAngle", "KVP", "ConvolutionKernel", "ComplexImageComponent"),
     }
     found = {names.get(keyword, keyword): value for keyword, value in values.items() if keyword in kept | names.keys()}
     instance = plain(header.values.get("InstanceNumber", 0))

@@ -26,7 +26,9 @@ Values = Mapping[str, Any]
 KINDS = (
     *("EchoTime", "EchoNumbers", "DiffusionBValue", "DiffusionGradientOrientation", "InversionTime"),
     *("TemporalPositionIdentifier", "NominalPercentageOfCardiacPhase", "NominalCardiacTriggerDelayTime"),
-    *("TriggerTime", "ImageType", "ConvolutionKernel", "FrameReferenceTime", "AcquisitionNumber", "StackID"),
+    *("NominalPercentageOfRespiratoryPhase", "NominalRespiratoryTriggerDelayTime", "TriggerTime", "ImageType"),
+    *("ComplexImageComponent", "VelocityEncodingDirection", "ASLContext", "FlipAngle", "KVP", "ConvolutionKernel"),
+    *("FrameReferenceTime", "AcquisitionNumber", "StackID"),
 )
 """What may tell volumes apart by its values, in the order in which it is tried, the most telling first."""
 ORDERS = ("AcquisitionTime", "ContentTime", "FrameReferenceDateTime", "InstanceNumber")

@@ -70,6 +70,30 @@ def test_echoes_are_channels(tmp_path):
     np.testing.assert_array_equal(volume.array, [STORED[1::2], STORED[0::2]])
 
 
+@pytest.mark.parametrize(
+    ("sequence", "keyword", "values", "axis"),
+    [
+        ("RespiratorySynchronizationSequence", "NominalPercentageOfRespiratoryPhase", (0.0, 50.0), None),
+        ("CardiacSynchronizationSequence", "NominalPercentageOfCardiacPhase", (30.0, 70.0), None),
+        ("FrameContentSequence", "TemporalPositionIndex", (1, 2), "TemporalPositionIdentifier"),
+        ("MRVelocityEncodingSequence", "VelocityEncodingDirection", ([0.0, 0.0, 1.0], [1.0, 0.0, 0.0]), None),
+        ("MRArterialSpinLabelingSequence", "ASLContext", ("CONTROL", "LABEL"), None),
+        ("MRTimingAndRelatedParametersSequence", "FlipAngle", (5, 20), None),
+        ("MRImageFrameTypeSequence", "ComplexImageComponent", ("MAGNITUDE", "PHASE"), None),
+        ("CTXRayDetailsSequence", "KVP", (80, 140), None),
+        ("CTReconstructionSequence", "ConvolutionKernel", ("B30f", "B70f"), None),
+    ],
+)
+def test_what_functional_groups_tell_apart(tmp_path, sequence, keyword, values, axis):  # PS3.3 C.8.13.5, C.8.15.3
+    def change(item, k):
+        setattr(item, sequence, group(**{keyword: values[1 - k % 2]}))
+
+    volume = read_series(save(enhanced(STORED, [0, 0, 5, 5, 10, 10], change), tmp_path / "e.dcm"))
+    told = [list(value) if isinstance(value, list) else value for value in values]
+    assert volume.metadata["channels"] == {"axis": axis or keyword, "values": told}
+    np.testing.assert_array_equal(volume.array, [STORED[1::2], STORED[0::2]])
+
+
 def test_one_frame_of_an_enhanced_class(tmp_path):
     volume = read_series(save(enhanced(STORED[:1], [7]), tmp_path / "e.dcm"))
     assert (volume.grid.origin, volume.grid.spacing) == ((-1.0, -2.0, 7.0), (3.0, 2.0, 4.0))
