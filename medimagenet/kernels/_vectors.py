@@ -5,7 +5,6 @@ order is fixed to what registers do: lane k sums voxels k, k + 16, k + 32, ..., 
 first to the last. The result is the same on every machine, and without compilation.
 """
 
-import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -41,7 +40,7 @@ def block_sums(*, is_masked: bool) -> BlockSums:
         return result(voxels, chosen, types.intp, types.intp, types.boolean), generate
 
     def generate(context: Any, builder: Any, own: Any, values: Any) -> Any:
-        block = _Block(context, builder, own, values, is_masked)
+        block = Block(context, builder, own, values, is_masked)
         f64, i32 = block.f64, block.i32
         total, low, high = (block.variable(f64, start) for start in (0.0, np.inf, -np.inf))
         taken, broken = block.variable(i32, 0), block.variable(i32, 0)
@@ -76,7 +75,7 @@ def block_squares(*, is_masked: bool) -> BlockSquares:
         return types.float64(voxels, chosen, types.intp, types.intp, types.boolean, types.float64), generate
 
     def generate(context: Any, builder: Any, own: Any, values: Any) -> Any:
-        block = _Block(context, builder, own, values, is_masked)
+        block = Block(context, builder, own, values, is_masked)
         total, mean = block.variable(block.f64, 0.0), block.spread(values[5])
         with block.lanes() as (value, counts, _):
             distance = builder.select(counts, builder.fsub(value, mean), block.f64([0.0] * LANES))
@@ -86,7 +85,7 @@ def block_squares(*, is_masked: bool) -> BlockSquares:
     return call
 
 
-class _Block:
+class Block:
     """Voxels and mask of one block, as vectors."""
 
     f64 = ir.VectorType(ir.DoubleType(), LANES)
@@ -154,7 +153,7 @@ class _Block:
 class _Lanes:
     """``with``: the loop over a block, sixteen voxels at a time."""
 
-    def __init__(self, block: _Block) -> None:
+    def __init__(self, block: Block) -> None:
         self._block = block
         self._loop: Any = None
 
@@ -170,10 +169,6 @@ class _Lanes:
         return self._loop.__exit__(*problem)
 
 
-def _copy_slowly(values: Any, address: int, count: int) -> None:
-    ctypes.memmove(int(address), values[:count].tobytes(), 4 * count)
-
-
 def _block(voxels: Any, chosen: Any, start: int, count: int, nonzero: bool, is_masked: bool) -> tuple[Any, Any, Any]:
     value = voxels[start : start + count].astype(np.float64).reshape(-1, LANES)
     asked = (value != 0) | (not nonzero)
@@ -183,7 +178,8 @@ def _block(voxels: Any, chosen: Any, start: int, count: int, nonzero: bool, is_m
     return value, asked & finite, asked & ~finite
 
 
-def _lane_by_lane(values: Any) -> float:
+def lane_by_lane(values: Any) -> float:
+    """Sum of (lines, `LANES`) in the order that the compiled code adds."""
     lanes = np.add.accumulate(values, axis=0)[-1]  # accumulate adds in order; sum may not
     return float(np.add.accumulate(lanes)[-1])
 
@@ -191,37 +187,10 @@ def _lane_by_lane(values: Any) -> float:
 def _sums_slowly(value: Any, counts: Any, broken: Any) -> tuple[int, int, float, float, float]:
     taken = value[counts]
     low, high = (float(taken.min()), float(taken.max())) if len(taken) else (np.inf, -np.inf)
-    return int(counts.sum()), int(broken.sum()), _lane_by_lane(np.where(counts, value, 0.0)), low, high
+    return int(counts.sum()), int(broken.sum()), lane_by_lane(np.where(counts, value, 0.0)), low, high
 
 
 def _squares_slowly(value: Any, counts: Any, mean: float) -> float:
     with np.errstate(invalid="ignore"):
         distance = np.where(counts, value - mean, 0.0)
-    return _lane_by_lane(distance * distance)
-
-
-def _stream() -> Callable[[Any, int, int], None]:
-    if config.DISABLE_JIT:
-        return _copy_slowly
-
-    def generate(context: Any, builder: Any, own: Any, values: Any) -> Any:
-        data = context.make_array(own.args[0])(context, builder, values[0]).data
-        vector, word = ir.VectorType(ir.FloatType(), LANES), ir.IntType(64)
-        marked = builder.module.add_metadata([ir.IntType(32)(1)])
-        with cgutils.for_range_slice(builder, word(0), values[2], word(LANES), inc=True) as (k, _):
-            line = builder.load(builder.bitcast(builder.gep(data, [k]), vector.as_pointer()), align=4)
-            place = builder.add(values[1], builder.mul(k, word(4)))
-            stored = builder.store(line, builder.inttoptr(place, vector.as_pointer()), align=4 * LANES)
-            stored.set_metadata("nontemporal", marked)
-        return context.get_dummy_value()
-
-    @intrinsic
-    def call(_: Any, values: Any, address: Any, count: Any) -> Any:
-        return types.void(values, types.intp, types.intp), generate
-
-    return call
-
-
-stream = _stream()
-"""Called in a kernel: ``stream(values, address, count)`` writes float32 past the caches, which need not fetch first
-what is overwritten. `address` is a multiple of 64, `count` of `LANES`. The kernel ends with `fence`."""
+    return lane_by_lane(distance * distance)

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ._blocks import finite_squares, finite_sums, integer_sums, normalize_past_caches
 from ._jit import fence, kernel, parallel_kernel, prange, threads
-from ._vectors import LANES, block_squares, block_sums, stream
+from ._vectors import LANES, block_squares, block_sums
+from .histogram import counts_at, percentiles_of_counts, value_counts
 from .ranks import ranked_values
 
 Voxels = NDArray[Any]
@@ -72,15 +74,16 @@ def normalize_into(
         )
     constants = (np.float32(low), np.float32(high), np.float32(subtract), np.float32(divide))
     flat, target = np.ascontiguousarray(source).reshape(-1), out.reshape(-1)
-    is_streamed = out.nbytes >= _STREAMED_BYTES and not np.may_share_memory(out, source)
-    head = min(-(out.ctypes.data // 4) % LANES, len(target)) if is_streamed else len(target)
-    normalize = _normalize_parallel if parallel else _normalize
-    normalize(target[:head], flat[:head], *constants)
-    if is_streamed:
-        middle = (len(target) - head) // BLOCK * BLOCK + head
-        normalize_past = _normalize_past_caches_parallel if parallel else _normalize_past_caches
-        normalize_past(target.ctypes.data + 4 * head, flat[head:middle], *constants)
-        normalize(target[middle:], flat[middle:], *constants)
+    if out.nbytes < _STREAMED_BYTES or np.may_share_memory(out, source):
+        normalize = _normalize_parallel if parallel else _normalize
+        normalize(target, flat, *constants)
+        return
+    head = -(out.ctypes.data // 4) % LANES
+    tail = (len(target) - head) // LANES * LANES + head
+    normalize_past = _normalize_past_caches_parallel if parallel else _normalize_past_caches
+    normalize_past(target.ctypes.data + 4 * head, flat[head:tail], *constants)
+    for few in (slice(0, head), slice(tail, None)):
+        _normalize(target[few], flat[few], *constants)
 
 
 def statistics(
@@ -126,7 +129,7 @@ def percentiles(
     parts = threads() if parallel else 1
     if _is_small_integer(flat):
         bins = value_counts(flat, chosen, nonzero=nonzero, parts=parts)
-        return _histogram_percentiles(np.cumsum(bins), int(np.iinfo(flat.dtype).min), q)
+        return percentiles_of_counts(bins, int(np.iinfo(flat.dtype).min), q)
     if flat.dtype.itemsize == 4:
         return ranked_values(flat, chosen, q, nonzero=nonzero, parts=parts)
     keep = np.isfinite(flat)
@@ -134,22 +137,6 @@ def percentiles(
     keep &= flat != 0 if nonzero else True
     taken = flat[keep].astype(np.float64)
     return np.percentile(taken, q).tolist() if len(taken) else [float("nan")] * len(q)
-
-
-def value_counts(flat: Voxels, chosen: Chosen, *, nonzero: bool = False, parts: int = 1) -> NDArray[np.int64]:
-    """How often each value of an integer type of at most 16 bits occurs, the lowest first.
-
-    Parameters
-    ----------
-    flat, chosen : one-dimensional; an empty `chosen` takes all
-    parts : how many threads count
-    """
-    limits = np.iinfo(flat.dtype)
-    bins = np.zeros((parts, 2, int(limits.max) - int(limits.min) + 1), dtype=np.int64)
-    count = _count_values_parallel if parts > 1 else _count_values
-    count(flat, chosen, nonzero, int(limits.min), bins)
-    total: NDArray[np.int64] = bins.sum(axis=(0, 1))
-    return total
 
 
 def count_not_finite(voxels: Voxels) -> int:
@@ -214,19 +201,6 @@ def _padded(rest: Voxels, chosen: Chosen) -> tuple[Voxels, Chosen]:
     return block, counts
 
 
-def _histogram_percentiles(cumulated: NDArray[np.int64], lowest: int, q: Sequence[float]) -> list[float]:
-    count = int(cumulated[-1])
-    if count == 0:
-        return [float("nan")] * len(q)
-    found = []
-    for each in q:
-        position = each / 100 * (count - 1)
-        rank = int(position)
-        low, high = np.searchsorted(cumulated, [rank, min(rank + 1, count - 1)], side="right")
-        found.append(float(lowest + low + (position - rank) * (high - low)))
-    return found
-
-
 def _normalize_body(
     out: NDArray[np.float32],
     source: Voxels,
@@ -246,26 +220,13 @@ def _normalize_body(
 def _normalize_past_caches_body(
     address: int, source: Voxels, low: np.float32, high: np.float32, subtract: np.float32, divide: np.float32
 ) -> None:
-    """As `_normalize_body`, for whole blocks, into memory that begins at a multiple of 64."""
-    blocks = len(source) // BLOCK
-    for group in prange((blocks + _GROUP - 1) // _GROUP):
-        line = np.empty(BLOCK, np.float32)
-        for block in range(group * _GROUP, min((group + 1) * _GROUP, blocks)):
-            voxels = source[block * BLOCK : (block + 1) * BLOCK]
-            for i in range(BLOCK):
-                value = np.float32(voxels[i])
-                value = low if value < low else value
-                value = high if value > high else value
-                line[i] = (value - subtract) / divide
-            stream(line, address + 4 * block * BLOCK, BLOCK)
+    """As `_normalize_body`, for a multiple of `LANES`, into memory that begins at a multiple of 64."""
+    size = BLOCK * _GROUP
+    for group in prange((len(source) + size - 1) // size):
+        start = group * size
+        count = min(size, len(source) - start)
+        normalize_past_caches(source, start, count, address + 4 * start, low, high, subtract, divide)
         fence()
-
-
-@kernel
-def _counts(i: int, value: Any, chosen: Chosen, nonzero: bool) -> bool:
-    """Whether voxel i is among those asked for."""
-    asked = not (nonzero and value == 0)
-    return asked & chosen[i] if len(chosen) else asked
 
 
 def _integer_sums_body(flat: Voxels, chosen: Chosen, nonzero: bool, sums: NDArray[np.int64]) -> None:
@@ -274,9 +235,14 @@ def _integer_sums_body(flat: Voxels, chosen: Chosen, nonzero: bool, sums: NDArra
         first, stop = group * BLOCK * _GROUP, min((group + 1) * BLOCK * _GROUP, len(flat))
         count, total, squares = np.int64(0), np.int64(0), np.int64(0)
         low, high = np.int64(1 << 31), np.int64(-(1 << 31))
-        if len(chosen) == 0 and not nonzero:  # without a choice in it the compiler turns the loop into vectors
+        if len(chosen) == 0 and not nonzero:
             count = np.int64(stop - first)
-            for i in range(first, stop):
+            whole = first + (stop - first) // BLOCK * BLOCK
+            for start in range(first, whole, BLOCK):
+                part_total, part_squares, least, most = integer_sums(flat, start, BLOCK)
+                total, squares = total + part_total, squares + part_squares
+                low, high = min(low, np.int64(least)), max(high, np.int64(most))
+            for i in range(whole, stop):
                 value = np.int64(flat[i])
                 total += value
                 squares += value * value
@@ -284,7 +250,7 @@ def _integer_sums_body(flat: Voxels, chosen: Chosen, nonzero: bool, sums: NDArra
         else:
             for i in range(first, stop):
                 value = np.int64(flat[i])
-                keep = _counts(i, value, chosen, nonzero)
+                keep = counts_at(i, value, chosen, nonzero)
                 count += np.int64(keep)
                 part = value if keep else np.int64(0)  # no branch: half the voxels of a mask are hard to foresee
                 total += part
@@ -304,6 +270,13 @@ def _fill_table_body(flat: Voxels, chosen: Chosen, nonzero: bool, table: NDArray
     for group in prange((len(table) + _GROUP - 1) // _GROUP):
         for block in range(group * _GROUP, min((group + 1) * _GROUP, len(table))):
             start = block * BLOCK
+            if len(chosen) == 0 and not nonzero:
+                total, low, high = finite_sums(flat, start, BLOCK)
+                if np.isfinite(total):
+                    table[block, 0], table[block, 1], table[block, 2] = BLOCK, 0, total
+                    table[block, 3], table[block, 4] = low, high
+                    table[block, 5] = finite_squares(flat, start, BLOCK, total / BLOCK)
+                    continue
             if len(chosen) == 0:
                 count, broken, total, low, high = _sums(flat, chosen, start, BLOCK, nonzero)
                 squares = _squares(flat, chosen, start, BLOCK, nonzero, total / max(count, 1))
@@ -312,25 +285,6 @@ def _fill_table_body(flat: Voxels, chosen: Chosen, nonzero: bool, table: NDArray
                 squares = _chosen_squares(flat, chosen, start, BLOCK, nonzero, total / max(count, 1))
             table[block, 0], table[block, 1], table[block, 2] = count, broken, total
             table[block, 3], table[block, 4], table[block, 5] = low, high, squares
-
-
-def _count_values_body(flat: Voxels, chosen: Chosen, nonzero: bool, lowest: int, bins: NDArray[np.int64]) -> None:
-    """Histograms with one bin per value: (parts, 2, values), to be added. Neighbours, which are often equal, go to
-    two tables in turn: an addition would have to wait for the one before."""
-    parts = len(bins)
-    for part in prange(parts):
-        first, stop = len(flat) * part // parts, len(flat) * (part + 1) // parts
-        if len(chosen) == 0 and not nonzero:
-            for i in range(first, stop - 1, 2):
-                bins[part, 0, np.int64(flat[i]) - lowest] += 1
-                bins[part, 1, np.int64(flat[i + 1]) - lowest] += 1
-            if (stop - first) % 2:
-                bins[part, 0, np.int64(flat[stop - 1]) - lowest] += 1
-        else:
-            for i in range(first, stop):
-                value = np.int64(flat[i])
-                if _counts(i, value, chosen, nonzero):
-                    bins[part, 0, value - lowest] += 1
 
 
 @kernel
@@ -354,5 +308,3 @@ _integer_sums: Loop = kernel(_integer_sums_body)
 _integer_sums_parallel: Loop = parallel_kernel(_integer_sums_body)
 _fill_table: Loop = kernel(_fill_table_body)
 _fill_table_parallel: Loop = parallel_kernel(_fill_table_body)
-_count_values: Loop = kernel(_count_values_body)
-_count_values_parallel: Loop = parallel_kernel(_count_values_body)

@@ -1,10 +1,10 @@
-"""Sums in registers against sums in the order that the module states, by NumPy; streamed bytes against the source."""
+"""Sums in registers against sums in the order that the module states, by NumPy."""
 
 import numpy as np
 import pytest
 
-from medimagenet.kernels._jit import fence, kernel
-from medimagenet.kernels._vectors import LANES, block_squares, block_sums, stream
+from medimagenet.kernels._jit import kernel
+from medimagenet.kernels._vectors import LANES, block_squares, block_sums
 
 COUNT = 4 * LANES
 _sums, _chosen_sums = block_sums(is_masked=False), block_sums(is_masked=True)
@@ -23,12 +23,6 @@ def squares(voxels, chosen, masked, nonzero, mean):
     if masked:
         return _chosen_squares(voxels, chosen, LANES, COUNT, nonzero, mean)
     return _squares(voxels, chosen, LANES, COUNT, nonzero, mean)
-
-
-@kernel
-def copy_past_caches(values, address, count):
-    stream(values, address, count)
-    fence()
 
 
 def in_lanes(values):
@@ -61,12 +55,3 @@ def test_a_block_is_summed_in_the_stated_order(dtype, masked, nonzero):
     assert sums(voxels, chosen, masked, nonzero) == expected
     distance = np.where(counts, taken - 500.5, 0.0)
     assert squares(voxels, chosen, masked, nonzero, 500.5) == in_lanes(distance * distance)
-
-
-def test_streamed_values_arrive():
-    values = np.random.default_rng(5).random(8 * LANES, dtype=np.float32)
-    memory = np.zeros(len(values) + LANES, dtype=np.float32)
-    first = -(memory.ctypes.data // 4) % LANES
-    copy_past_caches(values, memory.ctypes.data + 4 * first, len(values))
-    np.testing.assert_array_equal(memory[first : first + len(values)], values)
-    assert not memory[:first].any() and not memory[first + len(values) :].any()

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from medimagenet.kernels.intensity import BLOCK, count_not_finite, normalize_into, percentiles, statistics
+from medimagenet.kernels.intensity import (
+    _STREAMED_BYTES,
+    BLOCK,
+    count_not_finite,
+    normalize_into,
+    percentiles,
+    statistics,
+)
 
 SMALL = [np.uint8, np.int8, np.uint16, np.int16]
 OTHER = [np.int32, np.float32, np.float64]
@@ -128,6 +135,20 @@ def test_normalizing_is_what_numpy_does(dtype, parallel):
     normalize_into(out, values, low=10, high=120, subtract=10, divide=110, parallel=parallel)
     expected = (np.clip(values.astype(np.float32), 10, 120) - np.float32(10)) / np.float32(110)
     np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("first", [0, 1, 5])  # into memory that begins anywhere in a cache line
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_large_results_pass_the_caches_and_are_the_same(dtype, first, parallel):
+    count = _STREAMED_BYTES // 4 + 37
+    values = np.random.default_rng(6).normal(0, 300, count).astype(dtype)
+    memory = np.zeros(count + 8, np.float32)
+    out = memory[first : first + count]
+    normalize_into(out, values, low=-160, high=240, subtract=-160, divide=400, parallel=parallel)
+    expected = (np.clip(values.astype(np.float32), -160, 240) - np.float32(-160)) / np.float32(400)
+    np.testing.assert_array_equal(out, expected)
+    assert not memory[:first].any() and not memory[first + count :].any()
 
 
 def test_without_constants_it_is_a_cast():
