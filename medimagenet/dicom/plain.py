@@ -6,6 +6,7 @@ switch. So a rule here may be too strict, never too lax.
 """
 
 import re
+import string
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ _PADDING = b" \0"
 _NUMBER = rb" *[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})? *"
 _is_text = re.compile(rb"[ -~]*").fullmatch
 _is_text_of_set = re.compile(rb"[ -~\x80-\xff]*").fullmatch
-_are_uids = re.compile(r"[0-9A-Za-z.]+(?:\n[0-9A-Za-z.]+)*").fullmatch
+_UID_LETTERS = f"{string.digits}{string.ascii_letters}.".encode()
 _is_decimals = re.compile(_NUMBER + rb"(?:\\" + _NUMBER + rb")*").fullmatch
 _is_integer = re.compile(rb" *[+-]?\d{1,9} *").fullmatch
 
@@ -116,7 +117,8 @@ def uid_texts(uids: Iterable[str]) -> list[str]:
         One of them has other characters than digits, letters and points, such as a space inside.
     """
     given = list(uids)
-    if not _are_uids("\n".join(given)):
+    others = "\n".join(given).encode("ascii", "replace").translate(None, _UID_LETTERS)
+    if len(others) != len(given) - 1 or others.strip(b"\n"):
         raise OddValueError
     return given
 

@@ -214,9 +214,9 @@ class _Run:
         self._offset = int(self.outcomes[0, OFFSET])
 
     @property
-    def header(self) -> bytes:
+    def header(self) -> NDArray[np.uint8]:
         """Of the first file."""
-        return self.batch.buffer[self._offset : self._offset + int(self.outcomes[0, KEPT])].tobytes()
+        return self.batch.buffer[self._offset : self._offset + int(self.outcomes[0, KEPT])]
 
     def place(self, slot: int) -> tuple[int, int]:
         """Where a value is in the header of the first file."""
@@ -240,8 +240,9 @@ class _Run:
     def hashes(self) -> list[str]:
         """Of the headers."""
         if self.batch.digests:
-            starts = (self.numbers * DIGEST).tolist()
-            return [self.batch.digests[start : start + HASH_LENGTH // 2].hex() for start in starts]
+            digests = np.frombuffer(self.batch.digests, dtype=np.uint8).reshape(-1, DIGEST)
+            joined = digests[self.numbers, : HASH_LENGTH // 2].tobytes().hex()
+            return [joined[start : start + HASH_LENGTH] for start in range(0, len(joined), HASH_LENGTH)]
         kept = self.outcomes[:, [OFFSET, KEPT]].tolist()
         return [
             hashlib.sha256(self.batch.buffer[at : at + size].tobytes()).hexdigest()[:HASH_LENGTH] for at, size in kept

@@ -29,7 +29,7 @@ _NOTHING = np.empty((0, 4), dtype=np.int64)
 _REFERENCES, _TRACER = _tags(REFERENCES), _tags(TRACER)
 
 
-def flatten_sequences(data: bytes, places: Places, *, explicit: bool, codec: str) -> dict[str, Any]:
+def flatten_sequences(data: NDArray[np.uint8], places: Places, *, explicit: bool, codec: str) -> dict[str, Any]:
     """Tracer, names and references; only what is there.
 
     Parameters
@@ -52,9 +52,8 @@ def flatten_sequences(data: bytes, places: Places, *, explicit: bool, codec: str
 
 
 class _Sequences:
-    def __init__(self, data: bytes, places: Places, explicit: bool, codec: str) -> None:
+    def __init__(self, data: NDArray[np.uint8], places: Places, explicit: bool, codec: str) -> None:
         self._data, self._places, self._explicit, self._codec = data, places, explicit, codec
-        self._array = np.frombuffer(data, dtype=np.uint8)
 
     def flatten(self) -> dict[str, Any]:
         """Tracer, names and references; only what is there."""
@@ -66,7 +65,7 @@ class _Sequences:
             return _NOTHING, 0
         start, stop = self._places[keyword]
         rows = np.empty(((stop - start) // 8 + 1, 4), dtype=np.int64)
-        count, items = gather(self._array, start, stop, self._explicit, wanted, deep, rows)
+        count, items = gather(self._data, start, stop, self._explicit, wanted, deep, rows)
         if count == ABSENT:
             raise OddValueError
         return rows[:count], items
@@ -78,7 +77,7 @@ class _Sequences:
         for item, which, start, stop in rows.tolist():
             if item == 0 and stop > start:
                 keyword, vr = elements[which]
-                values[keyword] = DECODERS[vr](self._data[start:stop], self._codec)
+                values[keyword] = DECODERS[vr](self._data[start:stop].tobytes(), self._codec)
         return {keyword: value for keyword, value in values.items() if value is not None}
 
     def _names(self) -> Iterator[tuple[str, list[str]]]:
@@ -88,9 +87,9 @@ class _Sequences:
             codecs = [self._codec] * items
             for item, which, start, stop in rows.tolist():
                 if which == 0:
-                    codecs[item] = codec_of(self._data[start:stop])
+                    codecs[item] = codec_of(self._data[start:stop].tobytes())
                 else:
-                    names[item] = one_text(self._data[start:stop], codecs[item])
+                    names[item] = one_text(self._data[start:stop].tobytes(), codecs[item])
             if any(names):
                 yield name, names
 
@@ -109,7 +108,7 @@ class _Sequences:
         places = places[places[:, 1] > places[:, 0]]
         if not len(places):
             return []
-        texts = join_texts(self._array, places)
-        if texts is None or (self._array[places[:, 0]] == _SPACE).any():
+        texts = join_texts(self._data, places)
+        if texts is None or (self._data[places[:, 0]] == _SPACE).any():
             raise OddValueError
         return texts

@@ -136,7 +136,9 @@ def stack_of_columns(common: Mapping[str, Any], columns: Mapping[str, Sequence[A
 def _stack_of_places(first: Mapping[str, Any], places: Sequence[Any], numbers: Sequence[Any]) -> Stack | None:
     """The stack of slices that are like the first but for their places and numbers; None where something is odd."""
     plane = plane_from_values(first)
-    if plane.position is None or [*_check_slices([plane])] or [*_check_likeness([plane])]:
+    if not (plane.position and plane.orientation) or [*_check_slices([plane])]:
+        return None
+    if min(plane.rows, plane.columns) < 1 or _skew(plane.orientation) is not None:
         return None
     if not all(isinstance(place, list) and len(place) == 3 for place in places):
         return None
@@ -218,21 +220,23 @@ def _check_likeness(planes: Sequence[SlicePlane]) -> Iterable[Finding]:
             message=f"slices have different pixel spacings, {low} to {high} mm (between rows, between columns)",
             numbers={"lowest_mm": low, "highest_mm": high},
         )
-    yield from _check_axes(first)
-
-
-def _check_axes(plane: SlicePlane) -> Iterable[Finding]:
-    """Whether the two directions of a slice are unit vectors at a right angle."""
-    cosines = np.array(plane.orientation).reshape(2, 3)
-    products = cosines @ cosines.T - np.eye(2)
-    length = float(np.linalg.norm(_cross(cosines[0], cosines[1])))
-    if abs(length - 1) > CROSS_TOLERANCE or float(np.abs(products).max()) > 2 * CROSS_TOLERANCE:
+    if first.orientation and (length := _skew(first.orientation)) is not None:
         yield Finding(
             code="skewed_axes",
-            message=f"ImageOrientationPatient (0020,0037) {list(plane.orientation or ())} is not two unit vectors at a "
+            message=f"ImageOrientationPatient (0020,0037) {list(first.orientation)} is not two unit vectors at a "
             f"right angle: the length of their cross product is {length:.4g}",
             numbers={"cross_product": length},
         )
+
+
+@lru_cache(maxsize=256)
+def _skew(orientation: Orientation) -> float | None:
+    """Length of the cross product of two directions that are no unit vectors at a right angle; None where they are."""
+    cosines = np.array(orientation).reshape(2, 3)
+    products = cosines @ cosines.T - np.eye(2)
+    length = float(np.linalg.norm(_cross(cosines[0], cosines[1])))
+    is_skewed = abs(length - 1) > CROSS_TOLERANCE or float(np.abs(products).max()) > 2 * CROSS_TOLERANCE
+    return length if is_skewed else None
 
 
 def _check_places(in_plane: NDArray[np.float64], heights: NDArray[np.float64], plane: SlicePlane) -> Iterable[Finding]:
@@ -322,11 +326,21 @@ def _fails(findings: Iterable[Finding]) -> bool:
 
 def axes_of(plane: SlicePlane) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Unit vectors along a row, along a column, along the normal, exactly at right angles."""
-    cosines = np.array(plane.orientation).reshape(2, 3)
+    if plane.orientation is None:
+        raise ValueError("a plane without orientation has no axes")
+    return _axes(plane.orientation)
+
+
+@lru_cache(maxsize=256)
+def _axes(orientation: Orientation) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    cosines = np.array(orientation).reshape(2, 3)
     along_row = cosines[0] / np.linalg.norm(cosines[0])
     normal = _cross(along_row, cosines[1])
     normal /= np.linalg.norm(normal)
-    return along_row, _cross(normal, along_row), normal
+    axes = along_row, _cross(normal, along_row), normal
+    for axis in axes:  # they are shared by all who ask
+        axis.setflags(write=False)
+    return axes
 
 
 def _cross(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -85,11 +85,10 @@ class Folder:
         if not (len(inventory) or unread or nifti or problems):
             raise SourceError(f"{self.path} is empty: give a folder that holds DICOM or NIfTI, at any depth")
         for numbers, found in scan_runs(unread, jobs=jobs, progress=progress):
-            stamps = [unread.stamp(number) for number in numbers]
             if isinstance(found, FileProblem):
-                inventory.add(*_entry(found, stamps[0]))
+                inventory.add(*_entry(found, unread.stamp(numbers[0])))
             else:
-                _note_headers(inventory, found, stamps)
+                _note_headers(inventory, found, [unread.stamp(number) for number in numbers])
         for number, path in enumerate(nifti):
             inventory.add(*_entry(_read_nifti(Path(path)), nifti.stamp(number)))
         problems += [entry.result for entry in inventory.others() if isinstance(entry.result, FileProblem)]
@@ -145,7 +144,7 @@ def _list(root: Path, before: Inventory | None) -> tuple[Inventory, Paths, Paths
             problems.append(found)
         else:
             stamps = memory.recall(found, inventory)
-            named = {name: stamp for name, stamp in stamps.items() if is_nifti(name)}
+            named = {name: stamps[name] for name in filter(is_nifti, stamps)}
             nifti.add(found.folder, named)
             unread.add(found.folder, {n: s for n, s in stamps.items() if n not in named} if named else stamps)
     inventory.n_kept, inventory.n_read = len(inventory), len(unread) + len(nifti)

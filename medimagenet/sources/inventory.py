@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pydantic_core
 from isal import isal_zlib
 
 from .._version import __version__
@@ -273,11 +274,11 @@ def _scan_version() -> str:
 
 
 def _pack(value: Any) -> bytes:
-    return bytes(isal_zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 1))
+    return bytes(isal_zlib.compress(pydantic_core.to_json(value), 1))
 
 
 def _unpack(data: bytes) -> Any:
-    return json.loads(isal_zlib.decompress(data))
+    return pydantic_core.from_json(isal_zlib.decompress(data))
 
 
 def _add_some(inventory: Inventory, run: Run, stamps: Mapping[str, Stamp], names: Collection[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ class Resolver:
     """
 
     def __init__(self, objects: Iterable[InstanceHeader]) -> None:
-        wanted = (hash(uid) for header in objects for uid in _instances(header))
+        wanted = chain.from_iterable(map(hash, _instances(header)) for header in objects)
         self._wanted = _unique(np.fromiter(wanted, dtype=np.int64))
         self._numbers = np.full(len(self._wanted), -1, dtype=np.int32)
         self._series: list[str] = []
@@ -56,7 +56,7 @@ class Resolver:
 
     def _find(self, uids: Iterable[str]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """Where instances are among those wanted, and whether they are."""
-        hashes = np.fromiter((hash(uid) for uid in uids), dtype=np.int64)
+        hashes = np.fromiter(map(hash, uids), dtype=np.int64)
         places = np.searchsorted(self._wanted, hashes)
         hits = np.zeros(len(hashes), dtype=np.bool_)
         inside = places < len(self._wanted)
@@ -65,8 +65,9 @@ class Resolver:
 
     def _series_of(self, instances: list[str]) -> list[str | None]:
         places, hits = self._find(instances)
-        numbers = [int(self._numbers[place]) if hit else -1 for place, hit in zip(places, hits, strict=True)]
-        return [self._series[number] if number >= 0 else None for number in numbers]
+        numbers = np.full(len(places), -1, dtype=np.int64)
+        numbers[hits] = self._numbers[places[hits]]
+        return [self._series[number] if number >= 0 else None for number in numbers.tolist()]
 
     def resolve(self, group: Group) -> References:
         """What the object of a group refers to; nothing for slices."""

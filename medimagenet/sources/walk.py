@@ -3,7 +3,7 @@
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -47,22 +47,35 @@ def walk(root: Path) -> Iterator[Listing | FileProblem]:
             folders.clear()
             continue
         folders.sort()
-        is_text = _is_text(directory)
-        names = [name for name in files if is_text and _is_text(name)]
-        if len(names) < len(files):
-            odd = sorted(set(files).difference(names))
-            problems += [_not_text(Path(directory, name)) for name in odd]
-        if names:
-            yield Listing(directory, {name: _stamp(directory, name) for name in sorted(names)})
+        if files:
+            files.sort()
+            names = files if _is_text("\0".join([directory, *files])) else _texts(directory, files, problems)
+            stamps = _stamps(directory, names)
+            if stamps:
+                yield Listing(directory, stamps)
     yield from problems
 
 
-def _stamp(folder: str, name: str) -> Stamp:
-    try:
-        status = os.stat(f"{folder}{os.sep}{name}")  # noqa: PTH116 - pathlib takes five times as long
-    except OSError:
-        return Stamp(UNKNOWN, UNKNOWN)
-    return Stamp(status.st_size, status.st_mtime_ns)
+def _texts(directory: str, files: list[str], problems: list[FileProblem]) -> list[str]:
+    """Those names that are text; the others become problems."""
+    is_text = _is_text(directory)
+    names = [name for name in files if is_text and _is_text(name)]
+    problems += [_not_text(Path(directory, name)) for name in sorted(set(files).difference(names))]
+    return names
+
+
+def _stamps(folder: str, names: Iterable[str]) -> dict[str, Stamp]:
+    prefix = f"{folder}{os.sep}"
+    stat = os.stat
+    stamps = {}
+    for name in names:
+        try:
+            status = stat(prefix + name)
+        except OSError:
+            stamps[name] = Stamp(UNKNOWN, UNKNOWN)
+        else:
+            stamps[name] = Stamp(status.st_size, status.st_mtime_ns)
+    return stamps
 
 
 def _not_text(path: Path) -> FileProblem:

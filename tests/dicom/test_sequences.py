@@ -1,5 +1,6 @@
 """References with padding, none and odd ones. Whole files are compared with pydicom in test_quick."""
 
+import numpy as np
 import pytest
 
 from medimagenet.dicom.plain import OddValueError
@@ -16,7 +17,7 @@ def flatten(*instances):
     series = element(0xFFFE, 0xE000, element(8, 0x114A, b"".join(items)) + element(0x20, 0xE, b"1.2"))
     sequence = element(8, 0x1115, series)
     places = {"ReferencedSeriesSequence": (8, len(sequence))}
-    return flatten_sequences(sequence, places, explicit=False, codec="ascii")
+    return flatten_sequences(np.frombuffer(sequence, dtype=np.uint8), places, explicit=False, codec="ascii")
 
 
 def test_each_once_in_order_without_padding():
