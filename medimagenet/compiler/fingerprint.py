@@ -6,7 +6,7 @@ standard deviation, extremes, median and the percentiles 0.5 and 99.5 of all tha
 same, however large its foreground. Here nothing is drawn: these are the figures that nnU-Net's draws come close to.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import StoreError
 from ..export.nnunet import write_json
 from ..kernels.intensity import statistics
+from ..kernels.regions import bounding_box
 from ..store import Store
 
 LABEL = "label"
@@ -94,14 +95,13 @@ def _arrays(store: Store, sample_id: str, channels: Sequence[str]) -> tuple[list
     return images, label
 
 
-def _nonzero_box(images: Iterable[NDArray[Any]]) -> list[tuple[int, int]]:
+def _nonzero_box(images: Sequence[NDArray[Any]]) -> list[tuple[int, int]]:
     """Per axis the first voxel that is not 0 in some channel, and one behind the last; all where every one is 0."""
-    nonzero = np.logical_or.reduce([image != 0 for image in images])
-    box = []
-    for axis in range(3):
-        at = np.flatnonzero(nonzero.any(axis=tuple({0, 1, 2} - {axis})))
-        box.append((int(at[0]), int(at[-1]) + 1) if len(at) else (0, nonzero.shape[axis]))
-    return box
+    boxes = [box for box in map(bounding_box, images) if box is not None]
+    if not boxes:
+        return [(0, count) for count in images[0].shape]
+    starts, stops = zip(*boxes, strict=True)
+    return list(zip(np.min(starts, axis=0).tolist(), np.max(stops, axis=0).tolist(), strict=True))
 
 
 @dataclass(slots=True)

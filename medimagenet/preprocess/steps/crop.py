@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...findings import Finding
 from ...geometry import Grid, Size
+from ...kernels.regions import bounding_box
 from ...volume import Case
 from .masks import largest_component
 from .step import Part, leading, recorded, shared_grid
@@ -99,7 +100,7 @@ class CropNonzero(_WithMargin):
     def __call__(self, case: Case) -> Case:
         """The cropped case."""
         image = leading(case)
-        box = _box((image.array != 0).reshape(-1, *image.grid.shape))
+        box = _box(image.array.reshape(-1, *image.grid.shape))
         return _cropped(case, self, box and _grown(box, image.grid, self.margin_mm), "every voxel is zero")
 
 
@@ -136,16 +137,12 @@ def _check_threshold(threshold: float) -> None:
         raise ValueError(f"threshold must be finite, got {threshold}")
 
 
-def _box(voxels: NDArray[np.bool_]) -> Box | None:
-    """The smallest box around the voxels of (C, Z, Y, X) that are set in any channel."""
-    ends = []
-    for axis in (3, 2, 1):
-        others = tuple(k for k in range(4) if k != axis)
-        found = np.flatnonzero(voxels.any(axis=others))
-        if len(found) == 0:
-            return None
-        ends.append((int(found[0]), int(found[-1]) + 1))
-    (x0, x1), (y0, y1), (z0, z1) = ends
+def _box(voxels: NDArray[Any]) -> Box | None:
+    """The smallest box around the voxels of (C, Z, Y, X) that are not 0 in some channel."""
+    found = bounding_box(voxels)
+    if found is None:
+        return None
+    (z0, y0, x0), (z1, y1, x1) = found
     return (x0, y0, z0), (x1 - x0, y1 - y0, z1 - z0)
 
 
