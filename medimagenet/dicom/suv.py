@@ -13,6 +13,7 @@ import numpy as np
 
 from .body import SIZES, body_size
 from .header import ImageHeader, Known, item_values, keyword_values, private_row
+from .pet_enhanced import enhanced_values
 from .pet_times import elapsed_seconds
 from .pet_values import OF_SERIES, PET, TRACER, TRACERS, is_positive, not_computable, positive_number
 
@@ -62,7 +63,7 @@ def pet_scale(headers: Sequence[ImageHeader], kind: str = "suv") -> PetScale:
     DicomError
         The factor cannot be computed; the message and its finding `suv_not_computable` name the tag.
     """
-    values = keyword_values(headers[0].elements, PET)
+    values = enhanced_values(headers[0]) | keyword_values(headers[0].elements, PET)
     _check_alike(headers)
     units = values.get("Units")
     unit = UNIT_ACTIVITY if kind == "bqml" else SIZES[kind][1]
