@@ -16,13 +16,12 @@ from ..errors import DicomError
 from ..findings import Finding
 from ..geometry import Grid
 from ..index import Index
-from ..nifti import read_nifti_mask
 from ..preprocess import Recipe, preprocess
 from ..preprocess.pipeline import StepProgress
 from ..store import ArrayReader, open_store
 from ..volume import Volume
 from .convert_plan import Item
-from .decode import ANNOTATIONS, NIFTI, exactly, read_by_recipe, read_case
+from .decode import ANNOTATIONS, NIFTI, exactly, read_by_recipe, read_case, read_nifti_regions
 
 LABEL = "label"
 MASK_BYTES = 1 << 28
@@ -110,9 +109,9 @@ def _regions(item: Item, content: Content) -> Iterator[tuple[str, NDArray[Any]]]
         try:
             path = Index.paths(row)[0]
             if row["file_format"] == NIFTI:
-                mask = read_nifti_mask(path, image, row["roi_names"] or ())
-                content.findings += mask.findings
-                yield from zip(mask.names, mask.array, strict=True)
+                for mask in read_nifti_regions(row, image):
+                    content.findings += mask.findings
+                    yield from zip(mask.names, mask.array, strict=True)
                 continue
             names = read_regions(path).names
             for start in range(0, len(names), at_once):

@@ -1,7 +1,7 @@
 """A sample of the index becomes a `Case`: its series decoded, its annotations on the leading image's grid."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,8 @@ def read_case(
     provenance: list[Mapping[str, Any]] = []
     for modality, row in sample.series.items():
         if row["file_format"] == NIFTI:
-            _add_nifti(row, modality, images, masks)
+            left_out = _add_nifti(row, modality, images, masks, rois, several)
+            provenance += [{"step": "ReadRois", "modality": modality, "left_out": left_out}] if left_out else []
         elif modality in ANNOTATIONS:
             path = Index.paths(row)[0]
             wanted, left_out = _wanted(path, rois, several)
@@ -92,14 +93,39 @@ def read_by_recipe(sample: Sample, recipe: Recipe) -> Case:
     )
 
 
-def _add_nifti(row: Mapping[str, Any], modality: str, images: dict[str, Volume], masks: list[Mask]) -> None:
-    """Read the NIfTI file of a row into images or masks."""
-    path = Index.paths(row)[0]
-    if modality in ANNOTATIONS:
-        masks.append(read_nifti_mask(path, next(iter(images.values())), row["roi_names"] or ()))
-    else:
+def _add_nifti(
+    row: Mapping[str, Any],
+    modality: str,
+    images: dict[str, Volume],
+    masks: list[Mask],
+    rois: Mapping[str, Sequence[str]] | None,
+    several: Several,
+) -> list[str]:
+    """Read the NIfTI files of a row into images or masks; the regions that no class takes, whose files are not read."""
+    if modality not in ANNOTATIONS:
         known = {name: row[name] for name in _NIFTI_METADATA if row[name] is not None}
-        images[modality] = read_nifti(path, modality=modality, metadata=known)
+        images[modality] = read_nifti(Index.paths(row)[0], modality=modality, metadata=known)
+        return []
+    left_out = (
+        []
+        if rois is None or len(row["files"]) == 1
+        else list(match_rois(row["roi_names"], rois, several=several).unused)
+    )
+    leading = next(iter(images.values()))
+    found = list(read_nifti_regions(row, leading, left_out))
+    masks += found or [Mask(np.zeros((0, *leading.grid.shape), dtype=np.bool_), leading.grid, ())]
+    return left_out
+
+
+def read_nifti_regions(row: Mapping[str, Any], image: Volume, left_out: Collection[str] = ()) -> Iterator[Mask]:
+    """The mask of each file of a row: of the row's one file, or of several, each of which is a region."""
+    paths, names = Index.paths(row), tuple(row["roi_names"] or ())
+    if len(paths) == 1:
+        yield read_nifti_mask(paths[0], image, names)
+        return
+    for path, name in zip(paths, names, strict=True):
+        if name not in left_out:
+            yield read_nifti_mask(path, image, (name,))
 
 
 def _registered(volume: Volume, registration: Mapping[str, Any] | None, images: Mapping[str, Volume]) -> Volume:

@@ -18,6 +18,8 @@ from .base import SeriesRecord
 from .nifti_names import MODALITY_WORDS, NiftiName, read_name
 from .nifti_rows import LocalNifti, NiftiCollection, NiftiFile, NiftiHeader, nifti_records
 
+SAMPLE_FILE = "sample.json"
+"""Beside the NIfTI files of a sample that was converted: whose they are."""
 DATASET_FILE = "dataset.json"
 """Of nnU-Net and the Medical Segmentation Decathlon."""
 
@@ -101,9 +103,12 @@ def local_records(
         Value of the column.
     """
     by_dataset: dict[Path, list[NiftiFile]] = {}
+    patients: dict[Path, str | None] = {}
     for local, size in files:
         name = read_name(local.path.relative_to(root).as_posix())
         folder = local.path.parent.parent if _is_split(name) else local.path.parent
+        if local.path.parent not in patients:
+            patients[local.path.parent] = _patient_of(local.path.parent)
         file = NiftiFile(
             name=name,
             uri=str(local.path.parent),
@@ -111,6 +116,7 @@ def local_records(
             size_bytes=size,
             content=json.dumps([size, local.header.shape, local.header.affine]),
             header=local.header,
+            patient=patients[local.path.parent],
         )
         by_dataset.setdefault(folder, []).append(file)
     for folder, members in sorted(by_dataset.items()):
@@ -124,6 +130,15 @@ def local_records(
             origin=origin,
         )
         yield from nifti_records(members, collection)
+
+
+def _patient_of(folder: Path) -> str | None:
+    """The patient that the document of a converted sample names, in whose folder are files of that sample alone."""
+    try:
+        document = json.loads((folder / SAMPLE_FILE).read_text(encoding="utf-8"))
+        return str(document["patient_id"]) if document["patient_id"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _is_split(name: NiftiName) -> bool:

@@ -2,12 +2,14 @@
 
 Two layouts are known. Of nnU-Net and the Medical Segmentation Decathlon: ``imagesTr/CASE_0000.nii.gz`` (a number per
 channel, or none) beside ``labelsTr/CASE.nii.gz``. Of nearly everybody else: files whose names are made of a case, a
-modality and a role, ``P1_ct.nii.gz`` and ``P1_seg.nii.gz``, where the folder is the case if the name tells none.
+modality and a role, ``P1_ct.nii.gz`` and ``P1_seg.nii.gz``, where the folder is the case if the name tells none. There
+labels may also name what they label: ``P1/ct.nii.gz`` beside ``P1/mask_liver.nii.gz``, or beside
+``P1/segmentations/liver.nii.gz``.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -35,6 +37,8 @@ class NiftiName:
     channel: int | None = None
     words: frozenset[str] = frozenset()
     """Words for a modality."""
+    region: str | None = None
+    """What a label labels, where its name tells that; see `joined`."""
 
     @property
     def modality(self) -> str | None:
@@ -104,3 +108,31 @@ def by_case(names: Sequence[NiftiName]) -> dict[tuple[str, str], list[NiftiName]
     for name in names:
         found.setdefault((name.group, name.case), []).append(name)
     return found
+
+
+def joined(names: Sequence[NiftiName]) -> list[NiftiName]:
+    """The names, where labels that name what they label are of the case of their image.
+
+    That is the case whose name they begin with, ``P1_seg_liver`` beside ``P1_ct``; or else the only one of their folder
+    that has images of a modality. Labels in a folder of their own below it, without images beside, count as in it.
+    """
+    images: dict[str, set[str]] = {}
+    for name in names:
+        if not name.is_label:
+            known = images.setdefault(name.group, set())
+            known |= {name.case} if name.words or name.channel is not None else set()
+    present = {(name.group, name.case) for name in names if not name.is_label}
+    return [
+        _with_case(name, images) if name.is_label and (name.group, name.case) not in present else name for name in names
+    ]
+
+
+def _with_case(label: NiftiName, images: dict[str, set[str]]) -> NiftiName:
+    group = label.group if label.group in images else label.group.removesuffix("/")
+    cases = images.get(group, set())
+    begun = max((case for case in cases if label.case.startswith(f"{case}_")), key=len, default=None)
+    if begun is not None:
+        return replace(label, group=group, case=begun, region=label.case.removeprefix(f"{begun}_"))
+    if len(cases) == 1:
+        return replace(label, group=group, case=next(iter(cases)), region=label.case)
+    return label

@@ -8,13 +8,13 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..findings import Finding
 from .base import SeriesRecord
-from .nifti_names import NiftiName, by_case, images_of
+from .nifti_names import NiftiName, by_case, images_of, joined
 
 FORMAT = "nifti"
 """Value of the column `file_format`."""
@@ -60,6 +60,8 @@ class NiftiFile:
     """Names its content: a checksum, or what is known of it."""
     checksum: str | None = None
     header: NiftiHeader | None = None
+    patient: str | None = None
+    """Whose it is, where more than the name tells that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,47 +82,62 @@ class NiftiCollection:
 
 
 def nifti_records(files: Iterable[NiftiFile], collection: NiftiCollection) -> Iterator[SeriesRecord]:
-    """A row per file, sorted by case and path."""
+    """A row per file, sorted by case and path; the labels of a case that each name a region are one row together."""
     by_path = {file.name.path: file for file in files}
-    cases = by_case([file.name for _, file in sorted(by_path.items())])
+    cases = by_case(joined([file.name for _, file in sorted(by_path.items())]))
     for (group, case), names in sorted(cases.items()):
+        uid = made_uid(collection.place, "case", group, case)
+        regions: dict[tuple[str, tuple[str, ...]], list[NiftiFile]] = {}
         for name in names:
-            file = by_path[name.path]
+            file = replace(by_path[name.path], name=name)
             references = [
                 image.path
                 for image in (images_of(name, names) if name.is_label else ())
                 if _same_grid(file, by_path[image.path])
             ]
-            yield _record(file, collection, made_uid(collection.place, "case", group, case), references)
+            if name.region is None:
+                yield _record([file], collection, uid, references)
+            else:
+                regions.setdefault((file.uri, tuple(references)), []).append(file)
+        for (_, found), labels in regions.items():
+            yield _record(labels, collection, uid, found)
 
 
-def _record(file: NiftiFile, collection: NiftiCollection, case_uid: str, references: Sequence[str]) -> SeriesRecord:
+def _record(
+    files: Sequence[NiftiFile], collection: NiftiCollection, case_uid: str, references: Sequence[str]
+) -> SeriesRecord:
+    """Of one file, or of the labels of one folder and case, each of a region."""
+    file = files[0]
     name, header = file.name, file.header
     uid = made_uid(collection.place, "file", name.path)
-    digest = hashlib.sha256(json.dumps([uid, file.file, file.content]).encode()).hexdigest()
+    content = file.content if len(files) == 1 else json.dumps([[each.file, each.content] for each in files])
+    digest = hashlib.sha256(json.dumps([uid, file.file, content]).encode()).hexdigest()
+    regions = tuple(each.name.region for each in files if each.name.region is not None)
+    classes = regions or tuple(collection.classes)
+    checksums = tuple(each.checksum for each in files if each.checksum is not None)
     return SeriesRecord(
         key=f"{uid}:{digest[:_KEY_LENGTH]}",
         source=collection.source,
         **collection.origin,  # type: ignore[arg-type]
-        PatientID=name.case,
+        PatientID=file.patient or name.case,
         StudyInstanceUID=case_uid,
         FrameOfReferenceUID=case_uid,
         SeriesInstanceUID=uid,
         SeriesDescription=name.path,
         Modality="SEG" if name.is_label else _modality(name, collection),
         uri=file.uri,
-        files=(file.file,),
-        n_instances=1,
-        size_bytes=file.size_bytes,
-        content_hash=hashlib.sha256(file.content.encode()).hexdigest()[:32],
+        files=tuple(each.file for each in files),
+        n_instances=len(files),
+        size_bytes=sum(each.size_bytes for each in files),
+        content_hash=hashlib.sha256(content.encode()).hexdigest()[:32],
         referenced_series=tuple(made_uid(collection.place, "file", path) for path in references),
-        roi_names=tuple(collection.classes) if name.is_label else (),
+        roi_names=classes if name.is_label else (),
         shape=None if header is None else _array_shape(header),
         spacing_mm=None if header is None else header.spacing_mm[:3],  # type: ignore[arg-type]
         orientation=None if header is None else header.orientation,
-        findings=tuple(_findings(file)),
+        findings=tuple(_findings(files)),
         file_format=FORMAT,
-        checksums=() if file.checksum is None else (file.checksum,),
+        checksums=checksums,
     )
 
 
@@ -134,8 +151,8 @@ def _array_shape(header: NiftiHeader) -> tuple[int, int, int]:
     return z, y, x
 
 
-def _findings(file: NiftiFile) -> Iterator[Finding]:
-    if file.header is not None and not file.header.is_placed:
+def _findings(files: Sequence[NiftiFile]) -> Iterator[Finding]:
+    if any(file.header is not None and not file.header.is_placed for file in files):
         message = "its header has neither sform nor qform: only the spacing is known, not the place in the patient"
         yield Finding(code="no_image_geometry", message=message)
 

@@ -12,6 +12,7 @@ from medimagenet.errors import SourceError, StoreError
 from medimagenet.index import index_directory
 from medimagenet.preprocess import Recipe
 from medimagenet.store import open_store
+from medimagenet.synthetic import write_patients
 
 AFFINE = np.diag([-2.0, -2.0, 3.0, 1.0])
 RECIPE = "name: pairs\nmodalities: [CT, SEG]\nrois: {gtv: [%s]}\nsplit: {train: 1}\n"
@@ -115,3 +116,45 @@ def test_further_axes_skip_a_sample_unless_the_recipe_keeps_it(tmp_path):
     kept = Recipe.from_yaml(plain + "findings: {several_channels: keep}\n")
     store = open_store(compile_store(index, kept, tmp_path / "a.zarr", jobs=1).path)
     np.testing.assert_array_equal(store.array(store.ids()[0]).read().T, image)
+
+
+def test_a_folder_per_patient_with_a_file_per_region_becomes_one_mask(tmp_path):
+    """As TotalSegmentator's data set is laid out; what no class takes is not read."""
+    random, wanted = np.random.default_rng(0), {}
+    for patient in ("s1", "s2"):
+        (tmp_path / "in" / patient / "segmentations").mkdir(parents=True)
+        image = random.integers(-1000, 1000, (40, 30, 20)).astype(np.int16)
+        nibabel.save(nibabel.Nifti1Image(image, AFFINE), tmp_path / "in" / patient / "ct.nii.gz")
+        for region in ("liver", "spleen", "rib_left_1"):
+            mask = (random.random((40, 30, 20)) > 0.7).astype(np.uint8)
+            wanted[image.T.tobytes(), region] = mask.T
+            place = tmp_path / "in" / patient / "segmentations" / f"{region}.nii.gz"
+            nibabel.save(nibabel.Nifti1Image(mask, AFFINE), place)
+        place.write_bytes(place.read_bytes()[:-80])  # the header can be read, the voxels cannot
+    recipe = Recipe.from_yaml((RECIPE % "spleen").replace("{gtv: ", "{liver: [liver], spleen: "))
+    index = index_directory(tmp_path / "in", jobs=1)
+    regions = [row["roi_names"] for row in index.rows() if row["Modality"] == "SEG"]
+    assert regions == [["liver", "rib_left_1", "spleen"]] * 2
+    store = open_store(compile_store(index, recipe, tmp_path / "a.zarr", jobs=1).path)
+    assert len(store) == 2
+    for name in store.ids():
+        image, label = store.array(name).read()[0].tobytes(), store.array(name, "label").read()
+        for channel, region in zip(label, ("liver", "spleen"), strict=True):
+            np.testing.assert_array_equal(channel, wanted[image, region])
+
+
+def test_what_convert_writes_comes_in_again_patient_for_patient(tmp_path):
+    truths = write_patients(tmp_path / "d", 2, size=(24, 24, 12), spacing=(16, 16, 20), jobs=1)
+    convert_dataset(tmp_path / "d", tmp_path / "n", jobs=1, keep_patient_ids=True)
+    index = index_directory(tmp_path / "n", jobs=1)
+    assert {row["PatientID"] for row in index.rows()} == {truth.patient_id for truth in truths}
+    recipe = Recipe.from_yaml((RECIPE % "GTV").replace("{gtv: ", "{liver: [liver], gtv: "))
+    store = open_store(compile_store(index, recipe, tmp_path / "a.zarr", jobs=1, keep_patient_ids=True).path)
+    rows = {row["patient_id"]: row["sample_id"] for row in store.samples.to_pylist()}
+    for truth in truths:
+        drawn = truth.masks("CT", ["liver", "GTV"]).array
+        np.testing.assert_array_equal(store.array(rows[truth.patient_id], "label").read(), drawn)
+    again = convert_dataset(tmp_path / "n", tmp_path / "again", jobs=1)
+    assert len(again.written) == 2
+    names = sorted(path.name for path in (tmp_path / "n").rglob("*.nii.gz"))
+    assert sorted(path.name for path in (tmp_path / "again").rglob("*.nii.gz")) == names

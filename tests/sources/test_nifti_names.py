@@ -2,7 +2,7 @@
 
 import pytest
 
-from medimagenet.sources.nifti_names import images_of, is_nifti, read_name, stem_of
+from medimagenet.sources.nifti_names import images_of, is_nifti, joined, read_name, stem_of
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,22 @@ def test_a_label_belongs_to_images_of_its_case_split_and_modality():
 def test_endings():
     assert is_nifti("A.NII.GZ") and is_nifti("a.nii") and not is_nifti("nii.gz.txt")
     assert [stem_of(path) for path in ("x/a.b.nii.gz", "a.NII", "a.txt")] == ["a.b", "a", "a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "wanted"),
+    [
+        (["P1/ct.nii.gz", "P1/mask_lung_left.nii.gz"], ("P1", "P1", "lung_left")),
+        (["P1/P1/CT.nii.gz", "P1/P1/mask_GTV-1.nii.gz"], ("P1/P1", "P1", "GTV_1")),
+        (["s1/ct.nii.gz", "s1/segmentations/rib_left_1.nii.gz"], ("s1", "s1", "rib_left_1")),  # TotalSegmentator
+        (["a/P1_ct.nii", "a/P2_ct.nii", "a/P2_seg_liver.nii"], ("a", "P2", "liver")),
+        (["a/P1_ct.nii", "a/P1_2_ct.nii", "a/P1_2_seg_liver.nii"], ("a", "P1_2", "liver")),
+        (["a/P1_ct.nii", "a/P1_seg.nii"], ("a", "P1", None)),
+        (["a/P1_ct.nii", "a/P2_ct.nii", "a/mask_liver.nii"], ("a", "liver", None)),  # of whom?
+        (["d/imagesTr/a_0000.nii", "d/imagesTr/b_0000.nii", "d/labelsTr/c.nii"], ("d/tr", "c", None)),
+        (["P1/x.nii", "P1/mask_liver.nii"], ("P1", "liver", None)),  # an image of what?
+    ],
+)
+def test_labels_that_name_what_they_label_are_of_their_image(paths, wanted):
+    *_, label = joined([read_name(path) for path in paths])
+    assert (label.group, label.case, label.region) == wanted

@@ -41,3 +41,18 @@ def test_made_uids_are_uids():
     uids = {made_uid("place", number) for number in range(1000)}
     assert len(uids) == 1000
     assert all(UID(uid).is_valid and uid.startswith("2.25.") for uid in uids)
+
+
+def test_labels_of_one_folder_that_name_their_regions_are_one_row():
+    def local(name):
+        path = f"P1/{name}"
+        return NiftiFile(name=read_name(path), uri="/d/P1", file=name, size_bytes=3, content=name)
+
+    image, labels = records(local("mask_liver.nii.gz"), local("ct.nii.gz"), local("mask_spleen.nii.gz"), classes=["x"])
+    assert (image.Modality, image.PatientID, labels.PatientID) == ("CT", "P1", "P1")
+    assert (labels.files, labels.roi_names) == (("mask_liver.nii.gz", "mask_spleen.nii.gz"), ("liver", "spleen"))
+    assert (labels.size_bytes, labels.n_instances, labels.referenced_series) == (6, 2, (image.SeriesInstanceUID,))
+    (_, fewer) = records(local("mask_liver.nii.gz"), local("ct.nii.gz"))
+    assert fewer.content_hash != labels.content_hash
+    far = records(remote("P1/mask_liver.nii.gz"), remote("P1/ct.nii.gz"), remote("P1/mask_spleen.nii.gz"))
+    assert sorted(row.roi_names for row in far) == [(), ("liver",), ("spleen",)]  # each at an address of its own
