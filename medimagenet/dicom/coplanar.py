@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from ..kernels.rasterize import fill_regions
 
 SAME_VERTEX = 1e-4  # voxels: far below what is drawn, above the rounding of one position read twice
-MOST_PAIRS = 2000  # of one region that are compared: a tenth of a second, and a hundred times what real regions have
-VOXELS_AT_ONCE = 1 << 22  # of the boxes of pairs that are filled in one call
+MOST_PAIRS = 2000  # of one region that are compared: fifty times what real regions have
+MOST_ORDERS = 16  # of the same vertices that are told apart
+MOST_VOXELS = 1 << 24  # of the boxes of pairs that are compared: a file may have thousands of contours in one plane
+VOXELS_AT_ONCE = 1 << 20  # of boxes that are filled in one call
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -33,8 +35,7 @@ def repeated_contours(vertices: Floats, lengths: Whole, low: Floats, high: Float
     ends = np.cumsum(lengths)
     for numbers in of_box.values():
         if len(numbers) > 1:
-            rings = [_ring(vertices[ends[k] - lengths[k] : ends[k]]) for k in numbers]
-            again[numbers] = [any(_is_same_ring(ring, other) for other in rings[:k]) for k, ring in enumerate(rings)]
+            again[numbers] = _repeated([_ring(vertices[ends[k] - lengths[k] : ends[k]]) for k in numbers])
     return again
 
 
@@ -42,6 +43,8 @@ def count_crossings(
     vertices: Floats, lengths: Whole, planes: Whole, shape: tuple[int, int], counts: Whole | None = None
 ) -> int:
     """How many pairs of contours in one plane share some voxels, while each has others of its own.
+
+    Of very many pairs only the first are compared: what is said of them is that they are there.
 
     Parameters
     ----------
@@ -59,8 +62,10 @@ def count_crossings(
     inner, outer = (np.minimum, np.maximum) if counts is None else (np.maximum, np.minimum)
     lowest, highest = inner(low[pairs[:, 0]], low[pairs[:, 1]]), outer(high[pairs[:, 0]], high[pairs[:, 1]])
     found = 0
-    largest = float(np.prod(highest - lowest + 1, axis=1).max(initial=1))
-    at_once = max(1, int(VOXELS_AT_ONCE / largest))
+    sizes = np.prod(highest - lowest + 1, axis=1)
+    few = slice(int(np.searchsorted(np.cumsum(sizes), MOST_VOXELS)) + 1)
+    pairs, lowest, highest = pairs[few], lowest[few], highest[few]
+    at_once = max(1, int(VOXELS_AT_ONCE / float(sizes.max(initial=1))))
     for k in range(0, len(pairs), at_once):
         part = slice(k, k + at_once)
         sums, both = _overlaps(vertices, lengths, firsts, pairs[part], lowest[part], highest[part])
@@ -101,6 +106,18 @@ def _ring(vertices: Floats) -> Whole:
     """In steps of what counts as equal, without the last vertex where it is the first one again."""
     ring = np.rint(vertices / SAME_VERTEX).astype(np.int64)
     return ring[:-1] if len(ring) > 1 and (ring[0] == ring[-1]).all() else ring
+
+
+def _repeated(rings: list[Whole]) -> list[bool]:
+    """Whether an earlier ring is the same: only those of the same vertices, whatever their order, are compared."""
+    known: dict[bytes, list[Whole]] = {}
+    again = []
+    for ring in rings:
+        earlier = known.setdefault(ring[np.lexsort(ring.T)].tobytes(), [])
+        again.append(any(_is_same_ring(ring, other) for other in earlier))
+        if not again[-1] and len(earlier) < MOST_ORDERS:
+            earlier.append(ring)
+    return again
 
 
 def _is_same_ring(one: Whole, other: Whole) -> bool:

@@ -61,6 +61,8 @@ def test_many_pairs_are_counted_in_parts_and_no_more_than_a_bound(monkeypatch):
     assert crossings(contours, [1] * 6) == 15
     monkeypatch.setattr("medimagenet.dicom.coplanar.MOST_PAIRS", 4)
     assert crossings(contours, [1] * 6) == 4
+    monkeypatch.setattr("medimagenet.dicom.coplanar.MOST_VOXELS", 1)
+    assert crossings(contours, [1] * 6) == 1
 
 
 def repeats(contours):
@@ -75,6 +77,12 @@ def test_a_contour_is_the_same_wherever_it_begins_and_whichever_way_it_runs():
     assert repeats([ring, *again]) == [False, True, True, True, True]
     assert repeats([ring, ring + np.array([0, 0, 1]), ring * 1.001, ring[[0, 1, 3, 2, 4, 5]]]) == [False] * 4
     assert repeats([ring, ring + 1e-7]) == [False, True]
+
+
+def test_very_many_contours_of_one_box_are_told_apart():
+    rings = [np.array([(0, 0, 1), (40, k / 100, 1), (40, 40, 1), (0, 40, 1)], dtype=float) for k in range(1, 4000)]
+    assert not any(repeats([ring * [1, 1, 0] for ring in rings]))  # of each to each would be eight million
+    assert sum(repeats([*rings[:1000], *rings[:900]])) == 900
 
 
 def test_contours_of_one_box_that_differ_are_kept():
