@@ -69,7 +69,7 @@ def convert_sample(item: Item, settings: Settings, tell: Tell | None = None) -> 
     RecipeError
         The recipe says "fail" for a finding of the sample.
     ExportError
-        A file cannot be written.
+        A file cannot be written, or nnU-Net cannot hold the sample.
     """
     as_map = settings.to == "nnunet" or (settings.recipe is not None and settings.recipe.label == "map")
     try:
@@ -167,6 +167,11 @@ def _write_nnunet(item: Item, content: Content, settings: Settings, work: Path) 
     is_training = item.split != "test"
     written = _Written()
     for channel, (name, volume) in enumerate(content.images.items()):
+        if not volume.grid.is_close(content.grid):
+            raise ExportError(
+                f"sample {item.sample_id}: {name} stands on another grid than the leading image, nnU-Net wants one for "
+                "all channels: say grid: common in the recipe"
+            )
         file = image_path(item.sample_id, channel, is_training=is_training)
         write_nifti(work / file, volume.array, content.grid, level=settings.level or 0, unit=volume.unit)
         written.files.append(file)

@@ -145,6 +145,7 @@ def _picture_rows(store: Store, sample_id: str) -> list[Row]:
     """A row of pictures for each image of a sample, the leading one first."""
     row = store.row(sample_id)
     masks = read_masks(store, sample_id)
+    common = store.array(sample_id, store.names(sample_id)[0]).grid
     leading = next((series["modality"] for series in row["series"] or ()), "image")
     rows = []
     for name in store.names(sample_id):
@@ -152,7 +153,8 @@ def _picture_rows(store: Store, sample_id: str) -> list[Row]:
             array = store.array(sample_id, name)
             called = leading if name == "image" else name.upper()
             title = f"{sample_id} · {row['split'] or 'no split'} · {called} · {_describe(array)}"
-            rows.append(Row(title, case_tiles(_read(array)[0], array.grid, masks, limits=_limits(array))))
+            drawn = masks if array.grid.is_close(common) else np.zeros((0, *array.shape[1:]), dtype=np.bool_)
+            rows.append(Row(title, case_tiles(_read(array)[0], array.grid, drawn, limits=_limits(array))))
     return rows
 
 

@@ -48,14 +48,14 @@ def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter, tell: Tell |
     """
     try:
         case = read_by_recipe(task.sample, recipe)
-        source_grid = next(iter(case.images.values())).grid
+        source_grids = {modality: image.grid for modality, image in case.images.items()}
         case = preprocess(case, recipe, progress=None if tell is None else partial(tell, task.sample_id))
     except (DicomError, GridTooLargeError) as error:
         return not_made(task.sample_id, (*task.findings, *why_not(error)), recipe)
     findings = unique_findings((*task.findings, *case.all_findings()))
     if recipe.action(findings) != "keep":
         return not_made(task.sample_id, findings, recipe)
-    row = writer.write_sample(_sample_data(task, case, recipe, source_grid, findings))
+    row = writer.write_sample(_sample_data(task, case, recipe, source_grids, findings))
     return Result(sample_id=task.sample_id, row=row, findings=findings)
 
 
@@ -85,12 +85,17 @@ def unique_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _sample_data(
-    task: Task, case: Case, recipe: Recipe, source_grid: Grid, findings: tuple[Finding, ...]
+    task: Task, case: Case, recipe: Recipe, source_grids: Mapping[str, Grid], findings: tuple[Finding, ...]
 ) -> SampleData:
     crop = crop_box(case.provenance)
-    names = ["image", *(modality.lower() for modality in list(case.images)[1:])]
-    volumes = zip(names, case.images.values(), strict=True)
-    arrays = {name: _stored(volume, source_grid, crop) for name, volume in volumes}
+    leading = next(iter(case.images))
+    source_grid = source_grids[leading]
+    arrays = {
+        "image" if modality == leading else modality.lower(): _stored(volume, source_grids[modality], None)
+        if modality in recipe.own_grids
+        else _stored(volume, source_grid, crop)
+        for modality, volume in case.images.items()
+    }
     foreground: dict[str, NDArray[np.int32]] = {}
     if case.mask is not None:
         mask = case.mask

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from ..errors import RecipeError
 from ..geometry import Grid
-from ..volume import Case
+from ..volume import Case, Volume
 from .recipe import BodyCrop, Crop, ForegroundCrop, MaskCrop, NonzeroCrop, Recipe
 from .steps import (
     CheckFinite,
@@ -44,9 +44,9 @@ def preprocess(case: Case, recipe: Recipe, *, progress: StepProgress | None = No
 
     Returns
     -------
-    The images of the recipe, all on the grid of the leading one, voxels in their own type, `normalization` set; the
-    mask on that grid, one channel per class; findings; and the steps with the values they used. Whether the findings
-    let the sample pass is `Recipe.action`.
+    The images of the recipe, on the grid of the leading one but for `Recipe.own_grids`, voxels in their own type,
+    `normalization` set; the mask on that grid, one channel per class; findings; and the steps with the values they
+    used. Whether the findings let the sample pass is `Recipe.action`.
 
     Raises
     ------
@@ -59,12 +59,32 @@ def preprocess(case: Case, recipe: Recipe, *, progress: StepProgress | None = No
     missing = [modality for modality in recipe.image_modalities if modality not in case.images]
     if missing:
         raise ValueError(f"recipe {recipe.name!r} needs {', '.join(missing)}; the case has {', '.join(case.images)}")
-    case = replace(case, images={modality: case.images[modality] for modality in recipe.image_modalities})
+    every = {modality: case.images[modality] for modality in recipe.image_modalities}
+    apart = {modality: every[modality] for modality in recipe.own_grids}
+    case = replace(case, images={modality: image for modality, image in every.items() if modality not in apart})
     for step in steps_of(recipe):
         case = _applied(step, case, progress)
+    for modality, image in apart.items():
+        case = _beside(case, modality, image, recipe)
+    case = replace(case, images={modality: case.images[modality] for modality in every})
     if case.mask is not None and recipe.rois and case.mask.names != recipe.classes:
         raise RecipeError(f"recipe {recipe.name!r} has the classes {recipe.classes}, its steps leave {case.mask.names}")
     return case
+
+
+def _beside(case: Case, modality: str, image: Volume, recipe: Recipe) -> Case:
+    """The case with an image that stays on its own grid: turned by whole axes, its constants set."""
+    alone = Case(sample_id=case.sample_id, patient_id=case.patient_id, images={modality: image})
+    normalize = Normalize(image=modality, rule=recipe.images[modality].normalize)
+    for step in (CheckFinite(), Orient(orientation=recipe.orientation), normalize):
+        alone = _applied(step, alone, None)
+    done = tuple({**entry, "image": modality} for entry in alone.provenance)
+    return replace(
+        case,
+        images={**case.images, **alone.images},
+        findings=(*case.findings, *alone.findings),
+        provenance=(*case.provenance, *done),
+    )
 
 
 def check_size(grid: Grid, recipe: Recipe) -> None:
@@ -100,7 +120,7 @@ def steps_of(recipe: Recipe) -> tuple[Step, ...]:
 
     Classes are selected first, so that only they are resampled; statistics are taken last, from the voxels that stay.
     """
-    first, *others = recipe.image_modalities
+    first, *others = (name for name in recipe.image_modalities if name not in recipe.own_grids)
     steps: list[Step] = [CheckFinite()]
     if recipe.rois:
         steps.append(SelectRois(classes=recipe.rois, several=recipe.several))
@@ -126,7 +146,7 @@ def steps_of(recipe: Recipe) -> tuple[Step, ...]:
         steps.append(CheckFinite())
     if recipe.rois:
         steps.append(CheckMask(label=recipe.label))
-    steps += [Normalize(image=name, rule=recipe.images[name].normalize) for name in recipe.image_modalities]
+    steps += [Normalize(image=name, rule=recipe.images[name].normalize) for name in (first, *others)]
     return tuple(steps)
 
 

@@ -202,6 +202,7 @@ class Recipe(Section):
                 raise ValueError(f"settings for an image not in modalities: {unknown(modality, known)}")
             if getattr(images[modality].normalize, "region", None) == "mask" and not info.data.get("rois", True):
                 raise ValueError(f"normalize of {modality} over the region mask needs classes: say rois")
+            _check_own_grid(modality, images[modality], leading=known[0])
         return {modality: images.get(modality, ImageRecipe()) for modality in known}
 
     @field_validator("crop", mode="after")
@@ -217,7 +218,9 @@ class Recipe(Section):
         modalities, rois = info.data.get("modalities"), info.data.get("rois")
         if modalities is None or rois is None:
             return steps
-        images = [modality for modality in modalities if modality in IMAGE_MODALITIES]
+        settings = info.data.get("images", {})
+        is_own = {modality for modality, image in settings.items() if image.grid == "own"}
+        images = [modality for modality in modalities if modality in IMAGE_MODALITIES and modality not in is_own]
         for number, each in enumerate(steps):
             wrong = each.mismatch(images, list(rois))
             if wrong:
@@ -233,6 +236,11 @@ class Recipe(Section):
     def image_modalities(self) -> tuple[str, ...]:
         """Modalities that are images, the leading one first."""
         return tuple(modality for modality in self.modalities if modality in IMAGE_MODALITIES)
+
+    @property
+    def own_grids(self) -> tuple[str, ...]:
+        """Image modalities that stay on their own grid."""
+        return tuple(modality for modality in self.image_modalities if self.images[modality].grid == "own")
 
     @property
     def annotation_modalities(self) -> tuple[str, ...]:
@@ -293,6 +301,9 @@ class Recipe(Section):
                 section = section[part]
             if section[key] == LATER_KEYS[(*path, key)]:
                 del section[key]
+        for image in content["images"].values():
+            if image["grid"] == "common":
+                del image["grid"]
         return content
 
     @classmethod
@@ -350,6 +361,13 @@ class Recipe(Section):
             return cls.model_validate(document.values)
         except ValidationError as error:
             raise RecipeError(document.explain(error)) from error
+
+
+def _check_own_grid(modality: str, image: ImageRecipe, *, leading: str) -> None:
+    if image.grid == "own" and modality == leading:
+        raise ValueError(f"{modality} leads: its grid is the sample's, which is grid: common")
+    if image.grid == "own" and getattr(image.normalize, "region", None) == "mask":
+        raise ValueError(f"normalize of {modality} over the region mask needs grid: common, that of the mask")
 
 
 def _check_classes(rois: Mapping[str, tuple[str, ...]]) -> None:

@@ -123,6 +123,9 @@ class ImageRecipe(Section):
     """Cubic: B-spline through the voxels, which may go beyond their range; linear where voxels are nan or infinite."""
     normalize: Rule = Unchanged()
     """Constants of this go beside the voxels and are applied when patches are read."""
+    grid: Literal["common", "own"] = "common"
+    """That of the leading image, which it is resampled to; or its own, as scanned but turned by whole axes: spacing,
+    crop and further steps then leave it alone, and patches are drawn from it by itself."""
 
 
 class NoCrop(Section):

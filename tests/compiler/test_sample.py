@@ -2,16 +2,19 @@
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 
 from medimagenet import read_series
+from medimagenet.compiler import compile_store, convert_dataset
+from medimagenet.compiler.inspect import plot
 from medimagenet.compiler.plan import make_plan
 from medimagenet.compiler.sample import compile_sample
-from medimagenet.errors import RecipeError
+from medimagenet.errors import ExportError, RecipeError
 from medimagenet.index import Index, index_directory
 from medimagenet.preprocess import Recipe
-from medimagenet.store import create_store, open_store
+from medimagenet.store import create_store, open_store, verify
 from medimagenet.synthetic import write_patients
 
 from .conftest import RECIPE, SIZE, SPACING
@@ -79,6 +82,41 @@ def test_other_modalities_lie_beside_on_the_same_grid(tmp_path):
     assert store.names(result.sample_id) == ("image", "pt", "label")
     assert store.array(result.sample_id, "pt").grid == store.array(result.sample_id).grid
     assert store.array(result.sample_id, "pt").dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["a.zarr", "a.h5"])
+def test_another_modality_can_stay_on_its_own_grid(tmp_path, name):
+    """Its voxels are those of the scan; the CT is resampled and cropped as ever."""
+    write_patients(
+        tmp_path / "d", 1, modalities=("CT", "PT", "RTSTRUCT"), size=SIZE, spacing=SPACING, jobs=1, noise=0.0
+    )
+    text = (
+        "{name: two, modalities: [CT, PT, RTSTRUCT], rois: {liver: [liver]}, split: {train: 1.0}, "
+        "spacing: [12, 12, 12], crop: {kind: mask, margin_mm: 20}, images: {PT: {grid: GRID}}}"
+    )
+    index = index_directory(tmp_path / "d", jobs=1)
+    recipe, usual = (Recipe.from_yaml(text.replace("GRID", grid)) for grid in ("own", "common"))
+    store = open_store(compile_store(index, recipe, tmp_path / name, jobs=1).path)
+    common = open_store(compile_store(index, usual, tmp_path / f"common-{name}", jobs=1).path)
+    (sample_id,) = store.ids()
+    (row,) = index.sql("select uri from series where Modality = 'PT'").to_pylist()
+    scan = read_series(row["uri"])
+    ours = store.array(sample_id, "pt")
+    assert ours.grid.is_close(scan.grid)
+    assert ours.source_grid == ours.grid
+    assert ours.crop is None
+    np.testing.assert_array_equal(ours.read()[0], scan.array)
+    for array in ("image", "label"):
+        assert store.array(sample_id, array).grid == common.array(sample_id, array).grid
+        np.testing.assert_array_equal(store.array(sample_id, array).read(), common.array(sample_id, array).read())
+    assert common.array(sample_id, "pt").grid == common.array(sample_id).grid != ours.grid
+    assert verify(tmp_path / name) == []
+    plot(store, tmp_path / "picture.png")
+    convert_dataset(store, tmp_path / "nifti", to="nifti")
+    (file,) = (tmp_path / "nifti").rglob("PT.nii.gz")
+    np.testing.assert_allclose(nibabel.load(file).affine, ours.grid.affine_ras)
+    with pytest.raises(ExportError, match=f"sample {sample_id}: PT stands on another grid than the leading image"):
+        convert_dataset(store, tmp_path / "Dataset001_Two", to="nnunet")
 
 
 @pytest.mark.parametrize("defect", ["suv_not_computable", "truncated_file"])

@@ -62,6 +62,27 @@ def test_everything_is_on_the_leading_grid():
     assert image.normalization == Normalization(low=-160, high=240, subtract=-160, divide=400)
 
 
+def test_an_image_may_stay_on_its_own_grid():
+    """Turned by whole axes; its statistics are those of the scan, and the others are as they were without it."""
+    case = case_of()
+    pet = {"PT": {"grid": "own", "normalize": {"kind": "zscore"}}}
+    found = preprocess(case, recipe_of(images=pet))
+    assert list(found.images) == ["CT", "PT"]
+    alone, scan = found.images["PT"], case.images["PT"]
+    assert alone.grid.orientation == "LPS"
+    assert alone.grid.spacing != found.images["CT"].grid.spacing
+    assert sorted(alone.array.ravel().tolist()) == sorted(scan.array.ravel().tolist())
+    assert alone.normalization.subtract == pytest.approx(scan.array.mean(dtype=np.float64), rel=1e-6)
+    for index in ((0, 0, 0), (3, 2, 1)):
+        x, y, z = np.rint(alone.grid.to_index(scan.grid.to_patient(index))).astype(int)
+        assert alone.array[z, y, x] == scan.array[index[::-1]]
+    others = preprocess(case_of(), recipe_of(modalities=["CT", "RTSTRUCT"], images=None))
+    np.testing.assert_array_equal(found.images["CT"].array, others.images["CT"].array)
+    assert [entry["step"] for entry in found.provenance if entry.get("image") == "PT"] == [
+        "CheckFinite", "Orient", "Normalize",
+    ]  # fmt: skip
+
+
 def test_a_point_of_the_patient_keeps_its_class_and_value():
     found = preprocess(case_of(), recipe_of())
     for name, index in (("tumour", (5, 5, 5)), ("lung", (11, 5, 5))):

@@ -155,6 +155,28 @@ def test_a_file_gives_what_its_text_gives(tmp_path: Path):
     assert Recipe.load(tmp_path / "lung.yaml") == recipe()
 
 
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ("CT: {grid: own}", "CT leads: its grid is the sample's"),
+        ("PT: {grid: own, normalize: {kind: zscore, region: mask}}", "region mask needs grid: common"),
+        ("PT: {grid: else}", "known: common, own"),
+    ],
+)
+def test_an_own_grid_is_for_images_that_do_not_lead(images, words):
+    with pytest.raises(RecipeError, match=words):
+        recipe("CT: {normalize: {kind: window, low: -1000, high: 400}}", images)
+
+
+def test_an_own_grid_is_part_of_the_hash_and_the_usual_one_is_not():
+    own, common = (recipe("images:\n", f"images:\n  PT: {{grid: {grid}}}\n") for grid in ("own", "common"))
+    assert common.hash == recipe().hash != own.hash
+    assert (own.own_grids, common.own_grids) == (("PT",), ())
+    assert Recipe.from_dict(own.to_dict()) == own
+    with pytest.raises(RecipeError, match="PT"):
+        Recipe.from_dict({**own.to_dict(), "steps": [{"step": "N4BiasCorrection", "image": "PT"}]})
+
+
 def test_there_and_back_through_json():
     found = recipe()
     again = Recipe.from_dict(json.loads(json.dumps(found.to_dict())))
