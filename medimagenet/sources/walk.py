@@ -43,7 +43,12 @@ def walk(root: Path) -> Iterator[Listing | FileProblem]:
         problems.append(FileProblem(Path(error.filename), Finding(code="unreadable_file", message=message)))
 
     for directory, folders, files in os.walk(root, followlinks=True, onerror=note):
-        if not _enter(directory, seen):
+        try:
+            is_new = _enter(directory, seen)
+        except OSError as error:  # gone since it was listed
+            note(error)
+            is_new = False
+        if not is_new:
             folders.clear()
             continue
         folders.sort()

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from medimagenet.dicom import quick
+from medimagenet.dicom.header_scan import read_header
 from medimagenet.dicom.instance import InstanceHeader
 from medimagenet.dicom.quick import QuickReader
 from medimagenet.dicom.thorough import read_thoroughly
@@ -107,6 +109,94 @@ def test_what_left_with_the_file_before_does_not_stay(tmp_path):
     dataset.save_as(tmp_path / "4")
     assert assert_judged([tmp_path / name for name in "12341432"]) == 8
     assert QuickReader().read(tmp_path / "1").values["SeriesDescription"] == "Tête"
+
+
+VARIED = {
+    "SOPInstanceUID": ["1.2.3", "1.2.4", ""],
+    "SeriesDescription": ["Head", " Head", "H\\e", "Tête", None, ""],
+    "InstanceNumber": ["1", " 12 ", "+3", "", None, "1234567890"],
+    "ImagePositionPatient": ["1\\2\\3", "-1.5\\2.25\\1e1", "1\\2", "", None, "0\\-0\\.5"],
+    "SliceThickness": ["2", "2.50", " 1 ", "9007199254740993", "0.1000000000000000055", None],
+    "SeriesInstanceUID": ["1.9", "1.9", "1.8"],
+    "BitsStored": [12, 16],
+}
+
+
+def varied(path, choices):
+    """A file of those values, as the text that they are in the file."""
+    dataset = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    for keyword, value in choices.items():
+        if value is None:
+            dataset.pop(keyword, None)
+        else:
+            setattr(dataset, keyword, "" if isinstance(value, str) else value)
+            if isinstance(value, str) and value:
+                tag, vr = dataset[keyword].tag, dataset[keyword].VR
+                raw = value.encode()
+                dataset[tag] = RawDataElement(tag, vr, len(raw), raw, 0, False, True)
+    dataset.save_as(path)
+    return path
+
+
+@settings(max_examples=30)
+@given(st.lists(st.fixed_dictionaries({k: st.sampled_from(v) for k, v in VARIED.items()}), min_size=2, max_size=6))
+def test_files_of_a_run_have_their_own_values(tmp_path_factory, drawn):
+    logging.disable(logging.CRITICAL)
+    folder = tmp_path_factory.mktemp("run")
+    paths = [varied(folder / str(number), choices) for number, choices in enumerate(drawn)]
+    for path, header in zip(paths, QuickReader().read_all([str(path) for path in paths]), strict=True):
+        if header is not None:
+            judged = read_thoroughly(path)
+            assert header == judged
+            assert list(map(repr, sorted(header.values.items()))) == list(map(repr, sorted(judged.values.items())))
+    logging.disable(logging.NOTSET)
+
+
+def test_one_file_of_a_run_that_is_odd_or_cut_is_left_to_pydicom(tmp_path):
+    usual = {"SOPInstanceUID": "1.2.3", "ImagePositionPatient": "1\\2\\3"}
+    places = ["1\\2\\3", "1\\2\\x", "1\\2\\4", "1\\2\\5"]
+    paths = [varied(tmp_path / str(n), {**usual, "ImagePositionPatient": place}) for n, place in enumerate(places)]
+    paths[3].write_bytes(paths[3].read_bytes()[:-200])
+    (found,) = QuickReader().read_runs([str(path) for path in paths])
+    assert [numbers for numbers, _ in found.runs] == [[0, 2]]
+    assert found.rest == [1, 3]
+    assert found.runs[0][1].columns["ImagePositionPatient"] == [[1, 2, 3], [1, 2, 4]]
+
+
+def explicit(group, number, vr, value, *, long=False):
+    length = b"\0\0" + len(value).to_bytes(4, "little") if long else len(value).to_bytes(2, "little")
+    return group.to_bytes(2, "little") + number.to_bytes(2, "little") + vr + length + value
+
+
+ODD_ELEMENTS = {
+    "private creator and values": explicit(11, 0x10, b"LO", b"ME")
+    + explicit(11, 0x1001, b"UN", b"\1\2\3\4", long=True),
+    "private value of a VR of today": explicit(11, 0x1002, b"OV", bytes(8), long=True),
+    "private sequence without a length": explicit(11, 0x1003, b"SQ", b"", long=True)[:-4]
+    + b"\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0",
+    "unknown without a length": explicit(11, 0x1004, b"UN", b"", long=True)[:-4]
+    + b"\xff\xff\xff\xff\xfe\xff\xdd\xe0\0\0\0\0",
+    "a VR that no standard knows": explicit(11, 0x1005, b"ZZ", b"ab"),
+    "a VR in small letters": explicit(11, 0x1006, b"lo", b"ab"),
+    "no VR at all": b"\x0b\x00\x07\x10\x02\0\0\0ab",
+    "length of a group": explicit(11, 0, b"UL", b"\4\0\0\0"),
+    "a tag that comes again": explicit(8, 0x60, b"CS", b"MR"),
+    "an odd length": explicit(11, 0x1008, b"LO", b"abc"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_ELEMENTS)
+def test_what_stands_between_the_values(tmp_path, name):
+    """Private groups and odd VRs: read as pydicom does, or left to it, and never lost."""
+    raw = Path(get_testdata_file("CT_small.dcm")).read_bytes()
+    place = raw.index(b"\x10\x00\x10\x00PN")
+    path = tmp_path / "x"
+    path.write_bytes(raw[:place] + ODD_ELEMENTS[name] + raw[place:])
+    assert_judged([path])
+    assert read_header(path) == read_thoroughly(path)
+    if name.startswith(("private", "length")):
+        assert QuickReader().read(path) is not None
 
 
 @pytest.mark.parametrize("undefined", [False, True])

@@ -1,11 +1,13 @@
 """Folders of small DICOM files written by pydicom."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from medimagenet.errors import SourceError
-from medimagenet.sources import Folder, FolderScan
+from medimagenet.sources import Folder, FolderScan, folder
+from medimagenet.sources.inventory import Inventory
 from medimagenet.sources.walk import walk
 
 
@@ -68,6 +70,64 @@ def test_folders_that_cannot_be_listed_are_problems(tmp_path, write_slice, monke
     (problem,) = Folder(tmp_path).scan(jobs=1).problems
     assert (problem.path, problem.finding.code) == (tmp_path / "closed", "unreadable_file")
     assert "Permission denied" in problem.finding.message
+
+
+def test_a_folder_that_is_gone_before_it_is_entered(tmp_path, write_slice, monkeypatch):
+    write_slice(tmp_path / "0", "1.3.0")
+    (tmp_path / "brief").mkdir()
+    stat = Path.stat
+
+    def vanish(path, **settings):
+        if path.name == "brief":
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return stat(path, **settings)
+
+    monkeypatch.setattr(Path, "stat", vanish)
+    (problem,) = Folder(tmp_path).scan(jobs=1).problems
+    assert (problem.path, problem.finding.code) == (tmp_path / "brief", "unreadable_file")
+
+
+def test_files_that_vanish_shrink_or_grow_after_they_were_listed(tmp_path, write_slice, monkeypatch):
+    """Each is in a row or in a problem, and none is taken as unchanged the next time."""
+    root = tmp_path / "in"
+    for n in range(5):
+        write_slice(root / f"{n}", f"1.3.{n}", 3.0 * n)
+        os.utime(root / f"{n}", ns=(10**18, 10**18))
+    read = folder.scan_runs
+
+    def disturb(paths, **settings):
+        (root / "1").unlink()
+        (root / "2").write_bytes((root / "2").read_bytes()[:-10])
+        with (root / "3").open("ab") as file:
+            file.write(bytes(8))
+        return read(paths, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "scan_runs", disturb)
+        found = Folder(root).scan(jobs=1)
+    assert sorted(name for record in found.records for name in record.files) == ["0", "3", "4"]
+    problems = {problem.path.name: problem.finding.code for problem in found.problems}
+    assert problems == {"1": "unreadable_file", "2": "truncated_file"}
+    found.inventory.write(tmp_path / "x.parquet")
+    again = Folder(root).scan(jobs=1, before=Inventory.read(tmp_path / "x.parquet", root)).inventory
+    assert (again.n_kept, again.n_read) == (2, 2)
+
+
+def test_a_link_to_itself_and_a_pipe_are_problems(tmp_path, write_slice):
+    write_slice(tmp_path / "0", "1.3.0")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    os.mkfifo(tmp_path / "pipe")
+    problems = {problem.path.name: problem.finding.code for problem in Folder(tmp_path).scan(jobs=1).problems}
+    assert problems == {"loop": "unreadable_file", "pipe": "not_dicom"}
+
+
+def test_a_file_that_may_not_be_opened_is_a_problem(tmp_path, write_slice):
+    write_slice(tmp_path / "0", "1.3.0")
+    write_slice(tmp_path / "1", "1.3.1", 3.0).chmod(0)
+    if os.access(tmp_path / "1", os.R_OK):
+        pytest.skip("this user may open every file")
+    (problem,) = Folder(tmp_path).scan(jobs=1).problems
+    assert (problem.path.name, problem.finding.code) == ("1", "unreadable_file")
 
 
 def test_file_names_that_are_not_text(tmp_path, write_slice):
