@@ -52,6 +52,7 @@ IMAGE: Mapping[int, tuple[str, str]] = {
     0x00200013: ("InstanceNumber", TEXT),
     0x00200032: ("ImagePositionPatient", TEXT),
     0x00200037: ("ImageOrientationPatient", TEXT),
+    0x00200052: ("FrameOfReferenceUID", TEXT),
     0x00280002: ("SamplesPerPixel", WHOLE),
     0x00280004: ("PhotometricInterpretation", TEXT),
     0x00280008: ("NumberOfFrames", TEXT),

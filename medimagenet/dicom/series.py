@@ -160,6 +160,7 @@ def _repaired(frames: list[Frame], part: Part, repair: Repair, pet: Pet, jobs: i
 
 def _volume(frames: list[Frame], part: Part, pet: Pet, jobs: int | None) -> Volume:
     headers = list({id(frame.header): frame.header for frame in frames}.values())
+    _check_frame_of_reference(headers)
     modality = headers[0].values.get("Modality")
     _check_meaning(headers[0])
     unit = _ct_unit(frames) if modality == "CT" else None
@@ -253,7 +254,18 @@ def _one_series(headers: list[ImageHeader]) -> list[ImageHeader]:
     if len(series) > 1:
         names = ", ".join(map(_short, series[:5]))
         raise DicomError(f"{len(headers)} files belong to {len(series)} series ({names}): give those of one")
+    kinds = sorted({header.values.get("Modality", "none") for header in headers})
+    if len(kinds) > 1:
+        message = f"files of one series are of Modality (0008,0060) {', '.join(kinds)}: their values do not compare"
+        raise DicomError(message, [Finding(code="mixed_modality", message=message)])
     return headers
+
+
+def _check_frame_of_reference(headers: Sequence[ImageHeader]) -> None:
+    found = {header.values["FrameOfReferenceUID"] for header in headers if "FrameOfReferenceUID" in header.values}
+    if len(found) > 1:
+        message = f"its slices are in {len(found)} frames of reference (0020,0052): their positions do not compare"
+        raise GeometryError(message, [Finding(code="mixed_frame_of_reference", message=message)])
 
 
 def _series_uid(header: ImageHeader) -> str:

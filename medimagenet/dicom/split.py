@@ -5,13 +5,14 @@ acquisitions. First slices that cannot stand on one grid are parted: localizers,
 Then, where slices share a place, by what differs between them. A keyword, or two or three together, is the reason only
 if each of its values has one slice at every place; those volumes are the channels of one array. Keywords that differ
 from slice to slice (times, instance numbers) count where the slices, sorted by them, come place by place or volume by
-volume, without exception. Otherwise nothing is guessed: the stack keeps its finding `duplicate_slices`.
+volume, without exception. Slices whose steps are uneven are parted where a keyword gives even stacks that reach into
+one another. Otherwise nothing is guessed: the stack keeps its finding, `duplicate_slices` or `uneven_slices`.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..findings import Finding, Severity
 from ..geometry import Grid
-from .stack import COSINE_TOLERANCE, DUPLICATE_TOLERANCE_MM, PIXEL_TOLERANCE, SlicePlane, Stack, stack_slices
+from .stack import COSINE_TOLERANCE, DUPLICATE_TOLERANCE_MM, PIXEL_TOLERANCE, SlicePlane, Stack, axes_of, stack_slices
 
 Values = Mapping[str, Any]
 
@@ -79,6 +80,7 @@ def split_slices(planes: Sequence[SlicePlane], values: Callable[[int], Values]) 
     ----------
     planes : of all slices, in any order
     values : gives what may tell slice k from others at its place, by keyword; called only where slices share places
+        or are unevenly spaced
 
     Raises
     ------
@@ -103,10 +105,15 @@ def _parts(
 ) -> list[Part]:
     """The volumes of slices that can stand on one grid."""
     codes = {finding.code for finding in stack.findings if finding.severity is Severity.ERROR}
+    found: list[Part] = []
     if codes == {"duplicate_slices"}:
         found = _apart(members, planes, [values(k) for k in members])
-        if found:
-            return found
+    elif codes in ({"uneven_slices"}, {"missing_slices"}):
+        table = [values(k) for k in members]
+        several = (_by_extent(key, members, planes, table) for key in KINDS)
+        found = next((parts for parts in several if parts and _interleave(parts, planes)), [])
+    if found:
+        return found
     return [Part((tuple(members[k] for k in stack.order),), stack.grid, stack.findings)]
 
 
@@ -176,6 +183,15 @@ def _by_extent(key: str, members: Sequence[int], planes: Sequence[SlicePlane], t
         return []
     parts = _volumes(members, planes, groups.values())
     return parts if all(part.grid for part in parts) else []
+
+
+def _interleave(parts: Sequence[Part], planes: Sequence[SlicePlane]) -> bool:
+    """Whether volumes reach into one another: stacks end to end may be one of variable spacing."""
+    normal = axes_of(planes[parts[0].channels[0][0]])[2]
+    ends = sorted(
+        tuple(float(np.dot(planes[part.channels[0][k]].position or 0, normal)) for k in (0, -1)) for part in parts
+    )
+    return all(above[0] < below[1] for below, above in pairwise(ends))
 
 
 def _volumes(members: Sequence[int], planes: Sequence[SlicePlane], groups: Iterable[list[int]]) -> list[Part]:

@@ -201,6 +201,10 @@ def _check_likeness(planes: Sequence[SlicePlane]) -> Iterable[Finding]:
             message=f"{localizers} of {len(planes)} slices are localizers (ImageType)",
             numbers={"slices": localizers, "of": len(planes)},
         )
+    kinds = sorted({plane.image_type[:2] for plane in planes if plane.image_type})
+    if len(kinds) > 1:
+        message = f"slices are {' and '.join(' '.join(kind) for kind in kinds)} (ImageType): not one image as acquired"
+        yield Finding(code="mixed_image_type", message=message, numbers={"types": [list(kind) for kind in kinds]})
     sizes = sorted({(plane.columns, plane.rows) for plane in planes})
     if len(sizes) > 1 or min(sizes[0]) < 1:
         text = ", ".join(f"{columns} x {rows}" for columns, rows in sizes)

@@ -162,6 +162,31 @@ def test_what_stands_for_no_measurement(write_series, kind, paddings, intercepts
     assert {key: value for key, value in metadata.items() if key.startswith("padding")} == expected
 
 
+@pytest.mark.parametrize(
+    ("keyword", "values", "code"),
+    [
+        ("Modality", ("CT", "MR"), "mixed_modality"),
+        ("FrameOfReferenceUID", ("1.2.3", "1.2.4"), "mixed_frame_of_reference"),
+    ],
+)
+def test_slices_that_do_not_compare_are_refused(write_series, keyword, values, code):
+    def change(dataset, k):
+        setattr(dataset, keyword, values[k % 2])
+
+    with pytest.raises(DicomError) as caught:
+        read_series(write_series(np.ones((4, 3, 4), dtype=np.int16), change=change))
+    assert [finding.code for finding in caught.value.findings] == [code]
+
+
+def test_a_derived_slice_in_the_stack_is_a_finding(write_series):
+    def change(dataset, k):
+        dataset.ImageType = ["DERIVED", "SECONDARY", "MIP"] if k == 3 else ["ORIGINAL", "PRIMARY", "AXIAL"]
+
+    (finding,) = read_series(write_series(np.ones((4, 3, 4), dtype=np.int16), change=change)).findings
+    assert finding.code == "mixed_image_type"
+    assert finding.numbers == {"types": [["DERIVED", "SECONDARY"], ["ORIGINAL", "PRIMARY"]]}
+
+
 def test_what_is_no_single_series_is_refused(write_series, tmp_path):
     first = write_series(np.zeros((2, 4, 4), dtype=np.int16), folder="a")
     second = write_series(np.zeros((2, 4, 4), dtype=np.int16), folder="b")

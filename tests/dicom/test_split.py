@@ -95,6 +95,21 @@ def test_acquisitions_of_other_extent_are_volumes():
     assert result.grid is None
 
 
+@pytest.mark.parametrize(("start", "code"), [(4.1, "uneven_slices"), (4.0, "missing_slices")])
+def test_stacks_that_reach_into_one_another_are_volumes(start, code):
+    slices = [(plane, {"ImageType": "ORIGINAL"}) for plane in stack_of(5)]
+    slices += [(plane, {"ImageType": "DERIVED"}) for plane in stack_of(4, start=start)]
+    result = split(slices)
+    assert [part.channels for part in result.parts] == [((0, 1, 2, 3, 4),), ((5, 6, 7, 8),)]
+    assert codes(result.findings) == [code, "several_volumes"]
+
+
+def test_stacks_end_to_end_may_be_one_of_variable_spacing():
+    slices = [(plane, {"AcquisitionNumber": 1}) for plane in stack_of(4)]
+    slices += [(plane, {"AcquisitionNumber": 2}) for plane in stack_of(4, start=13.0)]
+    assert codes(split(slices).findings) == ["uneven_slices"]
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
