@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from .. import store as stores
 from .._version import __version__
 from ..errors import ExportError, RecipeError
 from ..export._files import whole_file
@@ -24,16 +25,19 @@ from ..export.nnunet import check_folder_name, dataset_json, write_json
 from ..findings import Finding
 from ..index import Index, open_index
 from ..preprocess import Recipe
-from ..store import Store, attribution_markdown, open_store
+from ..store import attribution_markdown
 from ..store.hdf5_files import first_file
 from .agreements import check_agreements
-from .convert_plan import ConvertPlan, To, plan_of_index, plan_of_store, settings_hash
-from .convert_record import table_rows, to_csv, to_table
-from .convert_sample import PARTIAL, Settings, convert_sample, is_whole
+from .convert_files import PARTIAL, Settings, is_whole
+from .convert_plan import ConvertPlan, Item, To, plan_of_index, plan_of_store, settings_hash
+from .convert_table import table_rows, to_csv, to_table
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
-from .report import CompileReport, Outcome, State
+from .report import CompileReport, Outcome, Result, State
 from .run import Progress
 from .workers import Tell, Workers
+
+if TYPE_CHECKING:
+    from ..store import Store  # would load all that reads one, which an index does without
 
 CONVERSION = "conversion.json"
 """Says what the folder holds; a conversion with other settings does not write into it."""
@@ -52,7 +56,7 @@ class ConvertReport(CompileReport):
 
 
 def convert_dataset(
-    source: Index | Store | Path | str,
+    source: "Index | Store | Path | str",
     out: Path | str,
     *,
     to: To = "nifti",
@@ -116,7 +120,7 @@ def convert_dataset(
     return report
 
 
-def open_source(source: Index | Store | Path | str, *, jobs: int | None = None) -> Index | Store:
+def open_source(source: "Index | Store | Path | str", *, jobs: int | None = None) -> "Index | Store":
     """The store, the index or, of a folder of images, the index made now.
 
     Raises
@@ -124,11 +128,11 @@ def open_source(source: Index | Store | Path | str, *, jobs: int | None = None) 
     SourceError, IndexFileError, StoreError
         What is there is none of them.
     """
-    if isinstance(source, Index | Store):
+    if not isinstance(source, Path | str):
         return source
     path = Path(source)
     if (path / "zarr.json").is_file() or first_file(path) is not None:
-        return open_store(path)
+        return stores.open_store(path)
     if path.suffix.lower() == ".csv":
         pairs = importlib.import_module(f"{__package__}.pairs")  # brings nibabel, which other inputs can do without
         opened: Index = pairs.index_pairs(path)
@@ -141,7 +145,7 @@ def open_source(source: Index | Store | Path | str, *, jobs: int | None = None) 
 
 
 def make_convert_plan(
-    source: Index | Store,
+    source: "Index | Store",
     to: To,
     recipe: Recipe | None,
     pseudonyms: Pseudonyms | None,
@@ -157,16 +161,16 @@ def make_convert_plan(
     SourceError
         There is nothing to convert.
     """
-    if isinstance(source, Store):
+    if isinstance(source, Index):
+        plan = plan_of_index(source, recipe, pseudonyms, frozen=frozen)
+        classes = () if recipe is None else recipe.classes
+    else:
         if recipe is not None:
             raise RecipeError(
                 f"recipe {recipe.name!r} cannot be applied to store {source.path}, which a recipe has made: "
                 "leave it out, or convert the index"
             )
         plan, classes = plan_of_store(source), source.classes
-    else:
-        plan = plan_of_index(source, recipe, pseudonyms, frozen=frozen)
-        classes = () if recipe is None else recipe.classes
     if to == "nnunet" and not classes:
         raise RecipeError(
             "nnU-Net needs classes to learn: give a recipe whose rois say which region names make which class"
@@ -174,14 +178,14 @@ def make_convert_plan(
     return plan
 
 
-def _settings(out: Path, to: To, recipe: Recipe | None, source: Index | Store, level: int | None) -> Settings:
+def _settings(out: Path, to: To, recipe: Recipe | None, source: "Index | Store", level: int | None) -> Settings:
     if to == "nnunet":
         check_folder_name(out)
         if level is None:
             raise ValueError("nnU-Net's raw format is .nii.gz: level must be 0 to 3, got None")
         if recipe is not None:  # so that overlaps that the map loses are a finding
             recipe = recipe.model_copy(update={"label": "map"})
-    of_store = f"{source.recipe_hash}" if isinstance(source, Store) else ""
+    of_store = "" if isinstance(source, Index) else f"{source.recipe_hash}"
     stamp = settings_hash(to, recipe, of_store, {"level": level})
     return Settings(out=out, to=to, recipe=recipe, level=level, settings_hash=stamp)
 
@@ -244,7 +248,7 @@ def _convert(
     for sample_id in _remove_others(settings, {item.sample_id for item in plan.items}, set(outcomes) - set(documents)):
         outcomes.setdefault(sample_id, Outcome(sample_id=sample_id, state="removed"))
     sized = replace(workers, input_bytes=sum(item.input_bytes for item in todo))
-    for done, result in enumerate(sized.run(convert_sample, todo, settings), start=1):
+    for done, result in enumerate(sized.run(_convert_item, todo, settings), start=1):
         state: State = "skipped" if result.row is None else "written"
         outcomes[result.sample_id] = Outcome(sample_id=result.sample_id, state=state, findings=result.findings)
         if result.row is not None:
@@ -252,6 +256,12 @@ def _convert(
         if progress is not None:
             progress(done, len(todo))
     return outcomes, documents
+
+
+def _convert_item(item: Item, settings: Settings, *tell: Tell) -> Result:
+    """Runs in a worker, which alone needs the decoders and the compiled code."""
+    result: Result = importlib.import_module(f"{__package__}.convert_sample").convert_sample(item, settings, *tell)
+    return result
 
 
 def _remove_others(settings: Settings, wanted: set[str], unwanted: set[str]) -> Iterable[str]:
@@ -269,7 +279,7 @@ def _remove_others(settings: Settings, wanted: set[str], unwanted: set[str]) -> 
 
 
 def _finish(
-    report: ConvertReport, documents: Sequence[Mapping[str, Any]], settings: Settings, source: Index | Store
+    report: ConvertReport, documents: Sequence[Mapping[str, Any]], settings: Settings, source: "Index | Store"
 ) -> None:
     out = settings.out
     shutil.rmtree(out / PARTIAL, ignore_errors=True)
@@ -301,11 +311,12 @@ def _attributed(documents: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _finish_nnunet(documents: Sequence[Mapping[str, Any]], settings: Settings, source: Index | Store) -> None:
+def _finish_nnunet(documents: Sequence[Mapping[str, Any]], settings: Settings, source: "Index | Store") -> None:
     """dataset.json, and the recipe's split in the form that nnU-Net takes as splits_final.json."""
     training = [one for one in documents if one["split"] != "test"]
     channels = [image["name"] for image in documents[0]["images"]] if documents else []
-    classes = source.classes if isinstance(source, Store) else settings.recipe.classes if settings.recipe else ()
+    of_recipe = settings.recipe.classes if settings.recipe else ()
+    classes = of_recipe if isinstance(source, Index) else source.classes
     licenses = sorted({one["license"] or "unknown" for one in documents})
     more = {"licence": ", ".join(licenses), "converted_by": f"medimagenet {__version__}"}
     name = settings.out.name.partition("_")[2]

@@ -1,15 +1,14 @@
 """What an item holds when it is decoded: images, and masks one at a time."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import store as stores
 from ..dicom import read_mask
 from ..dicom.mask import read_regions
 from ..errors import DicomError
@@ -18,10 +17,13 @@ from ..geometry import Grid
 from ..index import Index
 from ..preprocess import Recipe, preprocess
 from ..preprocess.pipeline import StepProgress
-from ..store import ArrayReader, open_store
 from ..volume import Volume
 from .convert_plan import Item
-from .decode import ANNOTATIONS, NIFTI, exactly, read_by_recipe, read_case, read_nifti_regions
+from .decode import NIFTI, exactly, read_by_recipe, read_case, read_nifti_regions
+from .plan import ANNOTATIONS
+
+if TYPE_CHECKING:
+    from ..store import ArrayReader  # would load all that reads a store, which an index does without
 
 LABEL = "label"
 MASK_BYTES = 1 << 28
@@ -123,7 +125,7 @@ def _regions(item: Item, content: Content) -> Iterator[tuple[str, NDArray[Any]]]
 
 
 def _of_store(item: Item, *, as_map: bool) -> Content:
-    store = open_store(item.store or "")
+    store = stores.open_store(item.store or "")
     row = store.row(item.sample_id)
     modalities = {series["modality"].lower(): series["modality"] for series in row["series"] or ()}
     leading = next(iter(modalities.values()), "image")
@@ -152,7 +154,7 @@ def _set_label(content: Content, array: NDArray[Any], kind: str, classes: Sequen
         content.masks = lambda: zip(classes, array, strict=True)
 
 
-def _stored_volume(reader: ArrayReader) -> Volume:
+def _stored_volume(reader: "ArrayReader") -> Volume:
     array = reader.read()
     array = array[0] if len(array) == 1 else array
     return Volume(array, reader.grid, reader.attributes.get("unit"), normalization=reader.normalization)
@@ -162,23 +164,3 @@ def _sample(item: Item) -> Any:
     if item.sample is None:
         raise ValueError(f"item {item.sample_id} comes from no index")
     return item.sample
-
-
-class SafeNames:
-    """Gives names that a file can have, each once, whatever case the file system thinks of."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
-    def of(self, name: str) -> str:
-        """The name where it is safe and free, else the nearest that is."""
-        base = safe_name(name)
-        candidates = chain([base], (f"{base}_{k}" for k in count(2)))
-        found = next(each for each in candidates if each.lower() not in self._taken)
-        self._taken.add(found.lower())
-        return found
-
-
-def safe_name(name: str) -> str:
-    """A name as a file or folder can have it."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:80].strip("_") or "unnamed"

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import SourceError
 from ..findings import Finding
 from ..index import Index, Sample, find_samples
 from ..preprocess import Recipe
-from ..store import Store
-from .decode import ANNOTATIONS, IMAGES
-from .plan import Plan, Task, findings_of, input_hash_of, make_plan, renamed
+from .plan import ANNOTATIONS, IMAGES, Plan, Task, findings_of, input_hash_of, make_plan, renamed
 from .pseudonyms import Pseudonyms
+
+if TYPE_CHECKING:
+    from ..store import Store  # would load all that reads one
 
 To = Literal["nifti", "hdf5", "nnunet"]
 """What files a conversion writes."""
@@ -87,7 +88,7 @@ def plan_of_index(
     return ConvertPlan(items=tuple(map(_of_task, plan.tasks)), not_formed=plan.not_formed)
 
 
-def plan_of_store(store: Store) -> ConvertPlan:
+def plan_of_store(store: "Store") -> ConvertPlan:
     """Every sample of a store."""
     rows = store.samples.to_pylist()
     return ConvertPlan(

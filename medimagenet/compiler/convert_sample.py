@@ -1,6 +1,5 @@
 """One sample: decoded, preprocessed where there is a recipe, and written. Runs in a worker."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,49 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import store as stores
+from .._disk import flush_tree
 from ..errors import DicomError, ExportError, GridTooLargeError
 from ..export.hdf5 import write_hdf5
-from ..export.nifti import COMPRESSION_LEVEL, write_nifti
+from ..export.nifti import write_nifti
 from ..export.nnunet import image_path, label_path, write_json
 from ..geometry import Grid
-from ..preprocess import Recipe
-from ..store import open_store
-from .convert_content import Content, SafeNames, read_content, safe_name
-from .convert_plan import Item, To
+from .convert_content import Content, read_content
+from .convert_files import PARTIAL, SafeNames, Settings, record_path
+from .convert_plan import Item
 from .convert_record import document, image_record, mask_record
-from .sample import Result, not_made, unique_findings, why_not
+from .report import Result, unique_findings
+from .sample import not_made, why_not
 from .workers import Tell
-
-PARTIAL = ".partial"
-"""Where samples are written before their files are moved to their places."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How files are written."""
-
-    out: Path
-    to: To
-    recipe: Recipe | None = None
-    level: int | None = COMPRESSION_LEVEL
-    """Of compression; None writes NIfTI as .nii and HDF5 without filter."""
-    settings_hash: str = ""
-
-    @property
-    def suffix(self) -> str:
-        """Of image files."""
-        return ".nii" if self.level is None else ".nii.gz"
-
-
-def record_path(item: Item, to: To) -> str:
-    """Where the document of a sample is, below the output folder. A sample is there when this file is."""
-    patient = safe_name(item.patient_id)
-    places = {
-        "nifti": f"{patient}/{item.sample_id}/sample.json",
-        "hdf5": f"{patient}/{item.sample_id}.json",
-        "nnunet": f"metadata/{item.sample_id}.json",
-    }
-    return places[to]
 
 
 def convert_sample(item: Item, settings: Settings, tell: Tell | None = None) -> Result:
@@ -92,20 +62,26 @@ def convert_sample(item: Item, settings: Settings, tell: Tell | None = None) -> 
 def _write(item: Item, content: Content, settings: Settings, work: Path) -> Mapping[str, Any]:
     written = _WRITERS[settings.to](item, content, settings, work)
     findings = unique_findings(content.findings)
-    stored = None if item.store is None else open_store(item.store).row(item.sample_id)
+    stored = None if item.store is None else stores.open_store(item.store).row(item.sample_id)
     row = document(item, written.images, written.masks, findings, content.provenance, stored)
-    sizes = {name: (work / name).stat().st_size for name in written.files}
+    sizes = {name: _staged(work, name).stat().st_size for name in written.files}
     row |= {"input_hash": item.input_hash, "settings_hash": settings.settings_hash, "files": sizes}
-    write_json(work / "document.json", row)
+    write_json(work / "document.json", row, flush=False)
+    flush_tree(work)
     record = settings.out / record_path(item, settings.to)
     record.unlink(missing_ok=True)  # from here until the end the sample is not there
     for name in written.files:
         place = settings.out / name
         place.parent.mkdir(parents=True, exist_ok=True)
-        (work / name).replace(place)
+        _staged(work, name).replace(place)
     record.parent.mkdir(parents=True, exist_ok=True)
     (work / "document.json").replace(record)
     return row
+
+
+def _staged(work: Path, name: str) -> Path:
+    """Where a file is until it is moved. All lie in one folder: folders cost the disk more than small files."""
+    return work / name.replace("/", "+")
 
 
 @dataclass(slots=True)
@@ -123,7 +99,7 @@ def _write_nifti(item: Item, content: Content, settings: Settings, work: Path) -
 
     def write(name: str, array: NDArray[Any], grid: Grid, unit: str | None = None) -> str:
         file = f"{folder}/{name}{settings.suffix}"
-        write_nifti(work / file, array, grid, level=settings.level or 0, unit=unit)
+        write_nifti(_staged(work, file), array, grid, level=settings.level or 0, unit=unit, flush=False)
         written.files.append(file)
         return file
 
@@ -159,7 +135,7 @@ def _write_hdf5(item: Item, content: Content, settings: Settings, work: Path) ->
             yield place, mask, content.grid, {"name": name}
 
     identity = {"sample_id": item.sample_id, "patient_id": item.patient_id, "split": item.split}
-    write_hdf5(work / file, parts(), identity, level=settings.level)
+    write_hdf5(_staged(work, file), parts(), identity, level=settings.level, flush=False)
     return written
 
 
@@ -173,12 +149,14 @@ def _write_nnunet(item: Item, content: Content, settings: Settings, work: Path) 
                 "all channels: say grid: common in the recipe"
             )
         file = image_path(item.sample_id, channel, is_training=is_training)
-        write_nifti(work / file, volume.array, content.grid, level=settings.level or 0, unit=volume.unit)
+        write_nifti(
+            _staged(work, file), volume.array, content.grid, level=settings.level or 0, unit=volume.unit, flush=False
+        )
         written.files.append(file)
         written.images.append(image_record(name, file, volume))
     label = np.zeros(content.grid.shape, dtype=np.uint8) if content.label is None else content.label
     file = label_path(item.sample_id, is_training=is_training)
-    write_nifti(work / file, label, content.grid, level=settings.level or 0)
+    write_nifti(_staged(work, file), label, content.grid, level=settings.level or 0, flush=False)
     written.files.append(file)
     written.masks += _map_records(file, content)
     return written
@@ -192,14 +170,3 @@ def _map_records(file: str, content: Content) -> list[dict[str, Any]]:
 
 
 _WRITERS = {"nifti": _write_nifti, "hdf5": _write_hdf5, "nnunet": _write_nnunet}
-
-
-def is_whole(item: Item, settings: Settings) -> Mapping[str, Any] | None:
-    """The document of a sample that is there, from the same input and settings, with all its files; else None."""
-    try:
-        row: Mapping[str, Any] = json.loads((settings.out / record_path(item, settings.to)).read_bytes())
-        sizes = {name: (settings.out / name).stat().st_size for name in row["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    same = row.get("input_hash") == item.input_hash and row.get("settings_hash") == settings.settings_hash
-    return row if same and row["split"] == item.split and sizes == row["files"] else None

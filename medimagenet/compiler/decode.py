@@ -15,9 +15,8 @@ from ..nifti import read_nifti, read_nifti_mask
 from ..preprocess import Recipe
 from ..rois import Several, match_rois
 from ..volume import Case, Mask, Volume
+from .plan import ANNOTATIONS, IMAGES
 
-IMAGES = ("CT", "MR", "PT")
-ANNOTATIONS = ("RTSTRUCT", "SEG")
 NIFTI = "nifti"
 _NIFTI_METADATA = ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "SeriesDescription", "PatientID")
 

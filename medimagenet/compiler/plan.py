@@ -19,6 +19,9 @@ from ..rois import match_rois
 from .pseudonyms import Pseudonyms
 from .targets import Entries, find_targets, missing_targets
 
+IMAGES = ("CT", "MR", "PT")
+ANNOTATIONS = ("RTSTRUCT", "SEG")
+
 _PUBLIC_SOURCES = ("idc", "tcia")
 """Whose PatientIDs are published: elsewhere they are somebody's secret."""
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,20 @@ class Outcome:
     state: State
     findings: tuple[Finding, ...] = ()
     """All findings of the sample; for a skipped one they say why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a worker made of one sample: a row for the table, or None and the findings that say why."""
+
+    sample_id: str
+    row: Mapping[str, Any] | None
+    findings: tuple[Finding, ...]
+
+
+def unique_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The index and the decoder see some of the same things; each is told once."""
+    return tuple({(finding.code, finding.message): finding for finding in findings}.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,38 +4,35 @@ A sample exists when its row is in samples.parquet. The parent alone writes that
 are on the disk; so a compile may be killed at any moment, and the next one continues where it was.
 """
 
+import importlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from .. import store as stores
 from ..errors import StoreError
 from ..index import INDEX_VERSION, Index, open_index
 from ..preprocess import Recipe
-from ..store import (
-    Hdf5Writer,
-    StoreConfig,
-    StoreWriter,
-    attribution_markdown,
-    create_hdf5_store,
-    create_store,
-)
+from ..store import StoreConfig, attribution_markdown
 from ..store.hdf5_files import first_file, is_hdf5_name
 from .agreements import check_agreements
-from .plan import Plan, input_bytes, make_plan
+from .plan import Plan, Task, input_bytes, make_plan
 from .pseudonyms import Pseudonyms, key_table_path, user_key, write_private
-from .report import CompileReport, Outcome, State, report_path
-from .sample import Result, compile_sample
+from .report import CompileReport, Outcome, Result, State, report_path
 from .workers import Tell, Workers
+
+if TYPE_CHECKING:
+    from ..store import Hdf5Writer, StoreWriter
 
 Progress = Callable[[int, int], None]
 Form = Literal["zarr", "hdf5"]
-Writer = StoreWriter | Hdf5Writer
+Writer: TypeAlias = "StoreWriter | Hdf5Writer"
 
 COMMIT_SECONDS = 5.0
 """At most this much work is lost when a compile is killed. The table is small, but it is written whole each time."""
@@ -127,8 +124,8 @@ def _open_writer(out: Path, recipe: Recipe, form: Form | None, max_file_bytes: i
         "resume": True,
     }
     if form == "hdf5" or (form is None and is_hdf5_name(out)):
-        return create_hdf5_store(out, max_file_bytes=max_file_bytes, **settings)
-    return create_store(out, **settings)
+        return stores.create_hdf5_store(out, max_file_bytes=max_file_bytes, **settings)
+    return stores.create_store(out, **settings)
 
 
 def _compile(
@@ -143,11 +140,17 @@ def _compile(
     plan = make_plan(index, recipe, pseudonyms, frozen=frozen)
     outcomes = _settle(plan, writer)
     todo = [task for task in plan.tasks if task.sample_id not in outcomes]
-    results = replace(workers, input_bytes=input_bytes(todo)).run(compile_sample, todo, recipe, writer)
+    results = replace(workers, input_bytes=input_bytes(todo)).run(_compile_task, todo, recipe, writer)
     for result in _commit(results, writer, len(todo), progress):
         state: State = "skipped" if result.row is None else "written"
         outcomes[result.sample_id] = Outcome(sample_id=result.sample_id, state=state, findings=result.findings)
     return outcomes, plan
+
+
+def _compile_task(task: Task, recipe: Recipe, writer: "StoreWriter", *tell: Tell) -> Result:
+    """Runs in a worker, which alone needs the decoders and the compiled code."""
+    result: Result = importlib.import_module(f"{__package__}.sample").compile_sample(task, recipe, writer, *tell)
+    return result
 
 
 def _settle(plan: Plan, writer: Writer) -> dict[str, Outcome]:

@@ -1,10 +1,9 @@
 """One sample: decoded, preprocessed, and laid out for the store. Runs in a worker process."""
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,24 +14,19 @@ from ..geometry import Grid, Size
 from ..kernels.foreground import foreground_points
 from ..preprocess import Recipe, preprocess
 from ..preprocess.steps import crop_box
-from ..store import SampleData, StoredArray, StoreWriter
+from ..store import SampleData, StoredArray
 from ..store.attribution import most_restrictive
 from ..volume import Case, Volume
 from .decode import read_by_recipe
 from .plan import Task, refuse_failing, too_large
+from .report import Result, unique_findings
 from .workers import Tell
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What became of a task: a row for the table, or None and the findings that say why."""
-
-    sample_id: str
-    row: Mapping[str, Any] | None
-    findings: tuple[Finding, ...]
+if TYPE_CHECKING:
+    from ..store import StoreWriter
 
 
-def compile_sample(task: Task, recipe: Recipe, writer: StoreWriter, tell: Tell | None = None) -> Result:
+def compile_sample(task: Task, recipe: Recipe, writer: "StoreWriter", tell: Tell | None = None) -> Result:
     """Compile one sample into the store; its row is not committed yet.
 
     Parameters
@@ -77,11 +71,6 @@ def not_made(sample_id: str, findings: tuple[Finding, ...], recipe: Recipe | Non
     if recipe is not None:
         refuse_failing(findings, recipe, sample_id)
     return Result(sample_id=sample_id, row=None, findings=findings)
-
-
-def unique_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The index and the decoder see some of the same things; each is told once."""
-    return tuple({(finding.code, finding.message): finding for finding in findings}.values())
 
 
 def _sample_data(

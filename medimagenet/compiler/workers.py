@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import wait as wait_for
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..kernels._jit import set_threads
+from .._lazy import LazyModule
+
+if TYPE_CHECKING:
+    from ..kernels import _jit
+else:
+    _jit = LazyModule("medimagenet.kernels._jit")  # numba, which alone workers need
 
 Tell = Callable[[str, str, int, int], None]
 """Called from within the work on an item: its name, what is done to it, how much of that is done, and of how much."""
@@ -104,7 +109,7 @@ def _begin(threads: int, queue: Any = None) -> None:
     """
     global _queue
     _queue = queue
-    set_threads(threads)
+    _jit.set_threads(threads)
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

@@ -10,10 +10,11 @@ from ..errors import ExportError
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: Path, *, flush: bool = True) -> Iterator[IO[bytes]]:
     """A file to write into, under a temporary name in the same folder; it gets its name when its bytes are on the disk.
 
-    The folder is made where it is absent.
+    The folder is made where it is absent. `flush` is False where the caller waits for the disk himself, once for many
+    files, before anything relies on them.
 
     Raises
     ------
@@ -26,7 +27,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error.strerror or error}; it was not changed") from error

@@ -27,6 +27,7 @@ def write_hdf5(
     attributes: Mapping[str, Any] | None = None,
     *,
     level: int | None = COMPRESSION_LEVEL,
+    flush: bool = True,
 ) -> None:
     """Write arrays into one HDF5 file, whole or not at all.
 
@@ -37,6 +38,7 @@ def write_hdf5(
         grid (x, y, z, LPS mm) and affine_ras (4, 4); dicts and lists become JSON text. bool becomes uint8.
     attributes : of the file
     level : of compression, 0 to 3; None leaves the voxels as they are
+    flush : as of `write_nifti`
 
     Raises
     ------
@@ -46,7 +48,7 @@ def write_hdf5(
     import h5py
 
     path = Path(path)
-    with whole_file(path) as stream, h5py.File(stream, "w") as file:
+    with whole_file(path, flush=flush) as stream, h5py.File(stream, "w") as file:
         try:
             _set_attributes(file, attributes or {})
             for name, array, grid, more in parts:

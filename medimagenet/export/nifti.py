@@ -73,7 +73,13 @@ level 1 0.481 in 1.05 s (one core, roughly)."""
 
 
 def write_nifti(
-    path: Path | str, array: NDArray[Any], grid: Grid, *, level: int = COMPRESSION_LEVEL, unit: str | None = None
+    path: Path | str,
+    array: NDArray[Any],
+    grid: Grid,
+    *,
+    level: int = COMPRESSION_LEVEL,
+    unit: str | None = None,
+    flush: bool = True,
 ) -> None:
     """Write an image or a label to a NIfTI file, whole or not at all.
 
@@ -84,6 +90,7 @@ def write_nifti(
     grid : where the voxels are, LPS mm; NIfTI is written in RAS+ mm, as both sform and qform (code 1, scanner)
     level : of compression, 0 to 3
     unit : of the voxels, such as "SUVbw g/ml" or "Bq/ml"; NIfTI has no field for it, it is told in ``descrip``
+    flush : whether to wait until it is on the disk; False where the caller does so for many files at once
 
     Raises
     ------
@@ -97,7 +104,7 @@ def write_nifti(
     header = nifti_header(array, grid, unit)
     if path.name.endswith(".nii.gz") and level not in range(4):
         raise ValueError(f"level must be 0, 1, 2 or 3, got {level}")
-    with whole_file(path) as file:
+    with whole_file(path, flush=flush) as file:
         if path.name.endswith(".nii.gz"):
             _write_compressed(file, header, array, level)
         elif path.suffix == ".nii":

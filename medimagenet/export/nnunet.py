@@ -66,15 +66,15 @@ def dataset_json(
     }
 
 
-def write_json(path: Path, document: Any) -> None:
-    """Write JSON, whole or not at all.
+def write_json(path: Path, document: Any, *, flush: bool = True) -> None:
+    """Write JSON, whole or not at all; `flush` is as of `write_nifti`.
 
     Raises
     ------
     ExportError
         The file cannot be written.
     """
-    with whole_file(path) as file:
+    with whole_file(path, flush=flush) as file:
         file.write((json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
 
 

@@ -63,7 +63,10 @@ def complete(table: pa.Table) -> pa.Table:
             kind = SCHEMA.field(name).type
             absent = pa.array([[]] * len(table), kind) if pa.types.is_list(kind) else pa.nulls(len(table), kind)
             table = table.append_column(name, absent)
-    return table.select(SCHEMA.names).cast(SCHEMA)
+    found = table.select(SCHEMA.names)
+    if found.schema.equals(SCHEMA):  # as a rule; casting loads pyarrow.compute, which takes longer than the reading
+        return pa.Table.from_arrays(found.columns, schema=SCHEMA)
+    return found.cast(SCHEMA)
 
 
 def file_metadata() -> dict[bytes, bytes]:

@@ -239,3 +239,8 @@ LEVELS = {"blosc-lz4": 5, "blosc-zstd": 3}
 
 SHUFFLE = {1: "noshuffle", 2: "bitshuffle", 4: "bitshuffle", 8: "bitshuffle"}
 """Filter before LZ4, per size of a voxel: labels are runs of equal bytes, which LZ4 finds and decodes by itself."""
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a `zarr.json`: keys in the order given, numbers that read back exactly, no nan."""
+    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ writer takes twelve times as long for a volume of 32³ chunks, nearly all of it 
 """
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -19,14 +18,9 @@ from numpy.typing import NDArray
 
 from .frames import can_encode, encode
 from .layout import StoreConfig
-from .metadata import LEVELS, MISSING, SHUFFLE, array_document
+from .metadata import LEVELS, MISSING, SHUFFLE, array_document, write_json
 
 _BITSHUFFLE = 2
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a `zarr.json`: keys in the order given, numbers that read back exactly, no nan."""
-    path.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def write_array(

@@ -14,12 +14,14 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from .._disk import flush_tree
+from .._lazy import LazyModule
 from ..errors import StoreExistsError
 from .files import failures_of, hash_files
 from .layout import (
@@ -41,10 +43,14 @@ from .layout import (
     content_hash,
     ome_multiscales,
 )
-from .metadata import group_document, read_metadata
-from .shards import write_array, write_json
+from .metadata import group_document, read_metadata, write_json
 from .statistics import statistics
 from .table import GIVEN, build_table, merge_tables, read_table, sync, write_table
+
+if TYPE_CHECKING:
+    from . import shards
+else:
+    shards = LazyModule("medimagenet.store.shards")  # compiled code, which workers alone need
 
 
 def create_store(
@@ -111,7 +117,7 @@ def _create(path: Path, attributes: Mapping[str, Any]) -> None:
         write_json(partial / SAMPLES / ROOT_METADATA, group_document({}))
         write_json(partial / ROOT_METADATA, group_document(attributes))
         write_table(partial, build_table([]))
-        _sync_tree(partial)
+        flush_tree(partial)
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -235,6 +241,7 @@ class StoreWriter:
         """
         table = merge_tables(read_table(self.path), build_table(rows))
         with failures_of(self.path, f"the table of {self.path}"):
+            sync(self.path / SAMPLES)  # the names of the samples before their rows
             write_table(self.path, table)
 
     def remove(self, sample_id: str) -> None:
@@ -301,7 +308,7 @@ class StoreWriter:
         write_json(folder / ROOT_METADATA, group_document({}))
         arrays = [self._write_image(folder / name, name, stored) for name, stored in data.arrays.items()]
         foreground = self._write_foreground(folder / FOREGROUND, data.foreground)
-        _sync_tree(folder)
+        flush_tree(folder)
         stored_hash, stored_bytes = hash_files(folder)
         return {
             **data.row,
@@ -325,7 +332,7 @@ class StoreWriter:
         folder.mkdir()
         write_json(folder / ROOT_METADATA, group_document({"ome": ome_multiscales(name, stored.grid), KEY: own}))
         fill = 0 if name == LABEL or figures["min"] is None else figures["min"]
-        write_array(folder / LEVEL, stored.array, self.config, fill=fill)
+        shards.write_array(folder / LEVEL, stored.array, self.config, fill=fill)
         stored_hash, stored_bytes = hash_files(folder)
         return {
             "name": name,
@@ -350,7 +357,7 @@ class StoreWriter:
             for name, start, stop in zip(self.classes, ends, ends[1:], strict=False)
         ]
         attributes = {KEY: {"classes": rows, "axes": ["z", "y", "x"], "hash": content}}
-        write_array(folder, points, self.config, dimension_names=("point", "axis"), attributes=attributes)
+        shards.write_array(folder, points, self.config, dimension_names=("point", "axis"), attributes=attributes)
         return content
 
     def _class_voxels(self, label: StoredArray | None) -> list[dict[str, Any]]:
@@ -369,11 +376,3 @@ class StoreWriter:
         with contextlib.suppress(FileNotFoundError):
             place.rename(replaced)
         written.rename(place)
-        sync(place.parent)
-
-
-def _sync_tree(folder: Path) -> None:
-    """Flush every file below a folder and every folder, deepest first."""
-    for path in sorted(folder.rglob("*"), reverse=True):
-        sync(path)
-    sync(folder)

@@ -1,23 +1,11 @@
-"""Safe names of files, and masks in batches."""
+"""Masks in batches."""
 
 import numpy as np
 import pytest
 
 from medimagenet.compiler import convert_content
-from medimagenet.compiler.convert_content import SafeNames, read_content, safe_name
+from medimagenet.compiler.convert_content import read_content
 from medimagenet.compiler.convert_plan import plan_of_index
-
-
-def test_names_are_safe_and_differ_in_more_than_case():
-    names = SafeNames()
-    assert [names.of(name) for name in ("GTV 1", "gtv/1", "GTV_1", "...", "ä")] == [
-        "GTV_1",
-        "gtv_1_2",
-        "GTV_1_3",
-        "unnamed",
-        "unnamed_2",
-    ]
-    assert len(safe_name("x" * 500)) == 80
 
 
 @pytest.mark.parametrize("limit", [1, 1 << 30])

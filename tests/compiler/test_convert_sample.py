@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from medimagenet.compiler import convert_sample as module
+from medimagenet.compiler.convert_files import Settings, is_whole, record_path
 from medimagenet.compiler.convert_plan import plan_of_index
-from medimagenet.compiler.convert_sample import Settings, convert_sample, is_whole, record_path
+from medimagenet.compiler.convert_sample import convert_sample
 from medimagenet.errors import ExportError
 
 
@@ -35,4 +37,27 @@ def test_a_disk_that_is_full_is_an_error_and_leaves_no_document(item, recipe, tm
     with pytest.raises(ExportError, match="No space left"):
         convert_sample(item, settings)
     assert not (tmp_path / record_path(item, "nifti")).exists()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("to", ["nifti", "hdf5", "nnunet"])
+def test_all_bytes_are_on_the_disk_before_any_file_has_its_name(item, recipe, tmp_path, monkeypatch, to):
+    settings, flushed = Settings(out=tmp_path, to=to, recipe=recipe), []
+
+    def flush(folder):
+        assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {folder}
+        flushed.extend(path.stat().st_size for path in folder.iterdir())
+
+    monkeypatch.setattr(module, "flush_tree", flush)
+    sizes = convert_sample(item, settings).row["files"]
+    assert sorted(flushed) == sorted([*sizes.values(), (tmp_path / record_path(item, to)).stat().st_size])
+
+
+def test_a_disk_that_fails_at_the_end_leaves_no_file(item, recipe, tmp_path, monkeypatch):
+    def fail(_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(module, "flush_tree", fail)
+    with pytest.raises(ExportError, match="Input/output error"):
+        convert_sample(item, Settings(out=tmp_path, to="nifti", recipe=recipe))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
