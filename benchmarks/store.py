@@ -1,4 +1,4 @@
-"""Chunks, blocks and codecs of a store: size on disk, time to write, and milliseconds per patch, warm and cold.
+"""Chunks, blocks, shards and codecs of a store: size on disk, time to write, and milliseconds per patch, warm and cold.
 
 Synthetic volumes of 200 x 256 x 256, int16 image and uint8 label, batches of two patches of 96³, every second one on
 foreground. The first row is the default; ratios are to it. Size is that of the voxels over that on disk.
@@ -33,6 +33,8 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "chunks of 64 x 32 x 32": {"chunk": (64, 32, 32)},
     "chunks of 64 x 16 x 32": {"chunk": (64, 16, 32)},
     "chunks of 16³": {"chunk": 16},
+    "shards of 4 MB": {"shard_limit_bytes": 4 << 20},
+    "shards of 1 MB": {"shard_limit_bytes": 1 << 20},
     "zstd": {"codec": "blosc-zstd"},
     "no codec": {"codec": "none"},
     "no codec, chunks of 64 x 16 x 32": {"codec": "none", "chunk": (64, 16, 32)},
