@@ -139,7 +139,12 @@ def test_the_same_case_gives_the_same_bits():
             "keep",
         ),
         ({}, {"rois": {"heart": ["heart"]}, "crop": None, "on_missing_class": "fail"}, ["roi_matches_nothing"], "fail"),
-        ({}, {"rois": {"a": ["lung"], "b": ["lung"]}, "label": "map"}, ["overlapping_classes"], "keep"),
+        (
+            {},
+            {"rois": {"a": ["lung"], "b": ["lung"]}, "label": "map"},
+            ["roi_in_several_classes", "overlapping_classes"],
+            "keep",
+        ),
     ],
 )
 def test_what_is_unusual_is_found(changes, recipe, codes, action):

@@ -17,7 +17,8 @@ class SelectRois:
 
     A class that matches nothing becomes an empty channel with the finding `roi_matches_nothing`; whether the sample
     is then used is the recipe's choice (`Recipe.action`). A class that takes several regions is the finding
-    `roi_matches_several`. A case without a mask passes as it is.
+    `roi_matches_several`, a region that several classes take `roi_in_several_classes`. A case without a mask passes as
+    it is.
     """
 
     classes: Mapping[str, tuple[str, ...]]
@@ -38,7 +39,7 @@ class SelectRois:
             for name, region in zip(mask.names, mask.array, strict=True):
                 if name in regions:  # a name that the file has twice counts with both
                     channel |= region
-        findings = (*mask.findings, *self._missing(mask, match), *_several(match))
+        findings = (*mask.findings, *self._missing(mask, match), *_several(match), *_shared(match))
         return Mask(array, mask.grid, tuple(self.classes), mask.metadata, findings)
 
     def _missing(self, mask: Mask, match: RoiMatch) -> list[Finding]:
@@ -62,4 +63,20 @@ def _several(match: RoiMatch) -> list[Finding]:
         )
         for name, regions in match.classes.items()
         if len(regions) > 1
+    ]
+
+
+def _shared(match: RoiMatch) -> list[Finding]:
+    takers: dict[str, list[str]] = {}
+    for name, regions in match.classes.items():
+        for region in regions:
+            takers.setdefault(region, []).append(name)
+    return [
+        Finding(
+            code="roi_in_several_classes",
+            message=f"ROI {region} is in {len(names)} classes: {', '.join(names)}",
+            numbers={"roi": region, "classes": names},
+        )
+        for region, names in takers.items()
+        if len(names) > 1
     ]

@@ -66,3 +66,12 @@ def test_no_region_at_all():
 def test_a_case_without_a_mask_passes():
     case = Case(sample_id="s", patient_id="p", images={})
     assert SelectRois(classes={"a": ("x",)})(case).mask is None
+
+
+def test_a_region_that_two_classes_take_is_in_both_and_told():
+    case = case_with("lung_l", "lung_r")
+    found = SelectRois(classes={"lungs": ("lung.*",), "left": ("lung_l",)})(case)
+    told = {finding.code: dict(finding.numbers) for finding in found.mask.findings}
+    assert told["roi_in_several_classes"] == {"roi": "lung_l", "classes": ["lungs", "left"]}
+    np.testing.assert_array_equal(found.mask["left"], case.mask["lung_l"])
+    np.testing.assert_array_equal(found.mask["lungs"], case.mask["lung_l"] | case.mask["lung_r"])
