@@ -4,6 +4,7 @@ import doctest
 import importlib
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,11 @@ EXPECTED = {  # what the code of a page leaves behind
         "(tuple(image.shape), tuple(affine.shape))": ((2, 1, 16, 16, 8), (2, 4, 4)),
         "tuple(output.shape[:2])": (1, 2),
     },
-    "lightning": {"(len(module.losses), trainer.global_step)": (10, 10)},
+    "lightning": {
+        "(len(module.losses), trainer.global_step)": (10, 10),
+        "{name: mask.array.shape[1:] for name, mask in masks.items()}": {"s4": (21, 26, 33)},
+    },
+    "performance": {"(tuple(image.shape), tuple(label.shape))": ((2, 1, 16, 16, 16), (2, 2, 16, 16, 16))},
     "tensorflow": {"(tuple(image.shape), tuple(label.shape))": ((2, 1, 16, 16, 8), (2, 2, 16, 16, 8))},
 }
 STAGES = sorted(path.parent.name for path in ROOT.glob("medimagenet/*/__init__.py"))
@@ -120,7 +125,7 @@ def write_lung_store(create, path, small_sample):
     return writer.path
 
 
-@pytest.mark.parametrize("name", ["loading", "monai", "lightning", "tensorflow"])
+@pytest.mark.parametrize("name", ["loading", "monai", "lightning", "tensorflow", "performance"])
 def test_a_page_on_loading_runs(lung_store, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     Path("lung.zarr").symlink_to(lung_store)
@@ -128,9 +133,39 @@ def test_a_page_on_loading_runs(lung_store, tmp_path, monkeypatch, name):
     names: dict = {"__name__": name}
     for parameter in blocks("python", [ROOT / "docs" / "how-to" / f"{name}.md"]):
         text = parameter.values[0].replace("96, 96, 64", "16, 16, 8").replace("(96, 96)", "(16, 16)")
+        text = text.replace("96, 96, 96", "16, 16, 16").replace('"cuda"', '"cpu"')  # the same code, on any machine
         exec(compile(text, name, "exec"), names)
     for result, expected in EXPECTED[name].items():
         assert eval(result, names) == expected
+
+
+def test_the_program_of_the_page_on_lightning_runs(lung_store, tmp_path, monkeypatch):
+    pytest.importorskip("jsonargparse")
+    monkeypatch.chdir(tmp_path)
+    Path("lung.zarr").symlink_to(lung_store)
+    Path("clinical.csv").write_text("patient_id,age\n" + "".join(f"p{k},{50 + k}\n" for k in range(5)))
+    page = (ROOT / "docs" / "how-to" / "lightning.md").read_text()
+    program, settings = (
+        re.search(rf'^```\w+ title="{name}"\n(.*?)^```$', page, re.MULTILINE | re.DOTALL)[1]
+        for name in ("train.py", "settings.yaml")
+    )
+    short = yaml.safe_load(settings.replace("96, 96, 64", "16, 16, 8"))
+    quiet = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    short["trainer"] |= {**quiet, "max_steps": 2, "limit_val_batches": 0, "enable_model_summary": False}
+    Path("settings.yaml").write_text(yaml.safe_dump(short))
+    [words] = re.findall(r"`python train.py (fit .*?)`", page)
+    monkeypatch.setenv("PL_GLOBAL_SEED", "0")  # LightningCLI leaves it behind
+    monkeypatch.setattr(sys, "argv", ["train.py", *words.split()])
+    names: dict = {"__name__": "train"}
+    exec(compile(program, "train.py", "exec"), names)
+    seen = []
+    step = names["SegmentationModule"].training_step
+    monkeypatch.setattr(
+        names["SegmentationModule"], "training_step", lambda self, *args: seen.append(args[0]) or step(self, *args)
+    )
+    names["main"]()
+    assert [tuple(batch["image"].shape) for batch in seen] == [(4, 1, 16, 16, 8)] * 2
+    assert all(50 <= age <= 52 for batch in seen for age in batch["target"].tolist())
 
 
 def test_the_page_on_stores_runs(lung_store, small_sample, tmp_path, monkeypatch, capsys):
