@@ -1,6 +1,7 @@
 """compile_sample: what one sample becomes, against NumPy on the decoded series."""
 
 import json
+from dataclasses import dataclass
 
 import nibabel
 import numpy as np
@@ -150,3 +151,25 @@ def test_a_grid_that_is_too_large_leaves_its_sample_out(index, tmp_path, monkeyp
     monkeypatch.setattr("medimagenet.preprocess.steps.space.MAX_VOXELS", 1000)
     result, _ = compile_first(index, Recipe.from_yaml(RECIPE + "spacing: [4, 4, 4]\n"), tmp_path)
     assert (result.row, [finding.code for finding in result.findings]) == (None, ["grid_too_large"])
+
+
+@dataclass(frozen=True)
+class Slow:
+    """A step that takes long."""
+
+    def __call__(self, case, *, progress=None):
+        if progress is not None:
+            progress(1, 2)
+        return case
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_steps_that_take_long_are_heard_while_stores_and_files_are_made(index, tmp_path, jobs):
+    recipe = Recipe.from_yaml(RECIPE + f"steps: [{{step: '{__name__}:Slow'}}]\n")
+    for make, out in ((compile_store, "a.zarr"), (convert_dataset, "files")):
+        heard = []
+        way = {"jobs": jobs, "step_progress": lambda *told, heard=heard: heard.append(told)}
+        args = (index, recipe, tmp_path / out) if make is compile_store else (index, tmp_path / out)
+        report = make(*args, **way, **({} if make is compile_store else {"recipe": recipe}))
+        assert len(report.written) == 6
+        assert sorted(heard) == [(name, "Slow", 1, 2) for name in sorted(report.written)]
