@@ -19,7 +19,7 @@ from medimagenet.loading import PatchLoader
 
 from . import loading_data as data
 from . import rows
-from .loading import SHAPE, drop
+from .loading import drop
 
 AREA = "store"
 PATCH, BATCHES = 96, 24
@@ -44,7 +44,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 def main() -> None:
     options = rows.options(__doc__, volumes=6)
     torch.set_num_threads(1)
-    volumes = [data.volume(number, SHAPE) for number in range(options.volumes)]
+    volumes = [data.volume(number, data.SHAPE) for number in range(options.volumes)]
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         written, sizes, loaders = {}, {}, {}
