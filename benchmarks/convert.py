@@ -1,9 +1,11 @@
 """From an index to NIfTI files: decode CT and RTSTRUCT, rasterize, compress, write. Peer: imgtools autopipeline.
 
-Voxels are kept on their own grid, so that what both wrote can be compared. The index of each is made before, and is
-not timed. Ours also writes the metadata of every file, and its samples are whole or not there. All times are of the
-whole program, its start included; small patients are converted once more as a cohort of several copies. Who needs
-more than 30 s for all its rounds runs fewer.
+Voxels are kept on their own grid, so that what both wrote can be compared: per sample one CT and one mask per class, of
+RTSTRUCT alone. Both start once from the index that each has made before, and once from the folder of DICOM, of which
+they then make their index too (that of one large CT is left out: the peer takes minutes either way). Ours also writes
+the metadata of every file, and its samples are whole or not there. All times are of the whole program, its start
+included; small patients are converted once more as a cohort of several copies. Who needs more than 30 s for all its
+rounds runs fewer.
 
     python -m benchmarks.convert [--data DIR] [--json FILE]
 """
@@ -32,6 +34,8 @@ GOAL_COMPRESSED, GOAL_UNCOMPRESSED, GOAL_MEMORY = 10.0, 20.0, 2.0
 REPEATS = 3
 """Of a small set, so that the rate of a cohort is seen beside that of a few patients, where start-up is most."""
 PEER = compiling.PEER
+FROM_FOLDER, WHOLE = "from DICOM", "whole"
+ONE_LARGE = "nsclc_radiomics"
 
 
 def main() -> None:
@@ -54,12 +58,13 @@ def _rows(dataset: Dataset, place: Path, imgtools: str | None, rounds: int, note
     peer = [] if imgtools is None else [compiling._peer(dataset, place, imgtools)]
     contenders = [*ours.values(), Contender(**{**_fields(compiled), "who": "compile"}), *peer]
     measure.run(contenders[0])  # compiles and keeps our kernels
+    whole = _from_folder(dataset, place, peer) if dataset.name != ONE_LARGE else []
     checked: list[tuple[int, str]] = []
     measured = measure.measure(
-        contenders,
+        [*contenders, *whole],
         rounds,
         seconds=compiling.PEER_SECONDS,
-        check=lambda: checked.append(_check_equal(dataset, place, with_peer=bool(peer))),
+        check=lambda: checked.append(_check_equal(dataset, place, with_peer=bool(peer), with_whole=bool(whole))),
     )
     n, said = checked[0]
     notes.append(said)
@@ -72,6 +77,13 @@ def _rows(dataset: Dataset, place: Path, imgtools: str | None, rounds: int, note
             seconds[PEER], memory[PEER] = measured[PEER].seconds, measured[PEER].peak_bytes / 2**20
         results += rows.compare(AREA, f"{dataset.name}, {way}: time of {n} samples", seconds, "s", goal)
         results += rows.compare(AREA, f"{dataset.name}, {way}: peak memory", memory, "MiB", GOAL_MEMORY)
+    if whole:
+        both = {name: measured[f"{name} {FROM_FOLDER}"] for name in ([rows.OURS, PEER] if peer else [rows.OURS])}
+        work = f"{dataset.name}, {FROM_FOLDER}, compressed"
+        seconds = {name: value.seconds for name, value in both.items()}
+        results += rows.compare(AREA, f"{work}: time of {n} samples", seconds, "s", GOAL_COMPRESSED)
+        memory = {name: value.peak_bytes / 2**20 for name, value in both.items()}
+        results += rows.compare(AREA, f"{work}: peak memory", memory, "MiB", GOAL_MEMORY)
     against = {rows.OURS: measured["compile"].seconds, "convert": measured[f"{rows.OURS} compressed"].seconds}
     return [*results, *rows.compare(AREA, f"{dataset.name}: compile to a store beside convert", against, "s", 1.0)]
 
@@ -95,7 +107,29 @@ def _ours(place: Path, way: str) -> Contender:
     )
 
 
-def _check_equal(dataset: Dataset, place: Path, *, with_peer: bool) -> tuple[int, str]:
+def _from_folder(dataset: Dataset, place: Path, peer: list[Contender]) -> list[Contender]:
+    """Both programs on the folder of DICOM, with no index there."""
+    ours = _ours(place, WHOLE)
+    command = [str(dataset.folder) if word.endswith("ours.parquet") else word for word in ours.command]
+    found = [Contender(who=f"{rows.OURS} {FROM_FOLDER}", command=command, **_rest(ours))]
+    moved = {str(place / "crawl"): str(place / "whole-crawl"), str(place / "peer"): str(place / "whole-peer")}
+    for one in peer:
+        command = [moved.get(word, word) for word in one.command]
+        prepare = partial(_remove, *map(Path, moved.values()))
+        found.append(Contender(who=f"{PEER} {FROM_FOLDER}", command=command, prepare=prepare))
+    return found
+
+
+def _rest(contender: Contender) -> dict:
+    return {name: value for name, value in _fields(contender).items() if name != "command"}
+
+
+def _remove(*folders: Path) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_equal(dataset: Dataset, place: Path, *, with_peer: bool, with_whole: bool) -> tuple[int, str]:
     """Both ways hold the decoded voxels and masks; the peer's CT is that of ours to 1 HU, its masks are told apart."""
     recipe = Recipe.load(place / "recipe.yaml")
     items = plan_of_index(open_index(place / "ours.parquet"), recipe, None).items
@@ -107,8 +141,20 @@ def _check_equal(dataset: Dataset, place: Path, *, with_peer: bool) -> tuple[int
         for one in written:
             _same(one, cases[one["series"][0]["SeriesInstanceUID"]], place / way, recipe)
     said = compiling._check_equal(dataset, place, with_peer=with_peer)
+    if with_whole and _images(place / WHOLE) != _images(place / "compressed"):
+        raise SystemExit(f"{dataset.name}: what was converted from the folder differs from what was from its index")
+    if with_whole and with_peer and _n_images(place / "whole-peer") != _n_images(place / "peer"):
+        raise SystemExit(f"{dataset.name}: {PEER} wrote other files from the folder than from its index")
     exact = sum(_is_reference(item.sample, cases, dataset.folder.parent / "sts_reference") for item in items)
     return len(cases), f"{said} {exact} of our masks have a reference and equal it."
+
+
+def _images(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*/*.nii.gz")}
+
+
+def _n_images(folder: Path) -> int:
+    return sum(1 for _ in folder.rglob("*.nii.gz"))
 
 
 def _is_reference(sample, cases: dict, references: Path) -> bool:

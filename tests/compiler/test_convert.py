@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import h5py
 import nibabel
@@ -25,6 +26,7 @@ from medimagenet.synthetic import write_patients
 
 from .conftest import RECIPE, SIZE, SPACING
 
+PEERS = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
 WITH_TEST = RECIPE.replace("{train: 0.5, val: 0.5, seed: 0}", "{train: 0.5, val: 0.2, test: 0.3, seed: 0}")
 
 
@@ -190,6 +192,33 @@ def test_nnunet_raw_is_what_nnunet_wants(index, tmp_path):
     (fold,) = json.loads((out / "splits_final.json").read_text())
     assert sorted(fold["train"] + fold["val"]) == sorted(cases)
     assert fold["val"]
+
+
+OWN_CHECK = """
+import sys
+from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+
+if __name__ == "__main__":
+    verify_dataset_integrity(sys.argv[1], 1)
+"""
+
+
+@pytest.mark.skipif(not PEERS.is_file(), reason="the environment of the peers is not there")
+def test_nnunets_own_check_accepts_it(index, tmp_path):
+    out, script = tmp_path / "Dataset042_Synthetic", tmp_path / "check.py"
+    convert_dataset(index, out, to="nnunet", recipe=Recipe.from_yaml(WITH_TEST), jobs=1)
+    script.write_text(OWN_CHECK)
+
+    def check():
+        return subprocess.run([PEERS, script, out], capture_output=True, text=True, check=False)
+
+    accepted = check()
+    if "ModuleNotFoundError" in accepted.stderr:
+        pytest.skip("the environment of the peers has no nnU-Net")
+    assert accepted.returncode == 0, accepted.stderr
+    assert "verify_dataset_integrity Done" in accepted.stdout
+    next((out / "labelsTr").iterdir()).unlink()
+    assert check().returncode != 0
 
 
 def test_nnunet_needs_classes_and_a_name(index, recipe, tmp_path):
