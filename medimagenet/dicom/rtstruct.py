@@ -120,6 +120,8 @@ def _contours(elements: Elements, sequence: int | None) -> Iterable[Contour]:
         if row is None or not elements.rows[row][2]:
             continue
         numbers = elements.decimals(row)
+        if not len(numbers):  # blanks
+            continue
         if len(numbers) % 3:
             raise DicomError(
                 f"{elements.path.name} has a ContourData (3006,0050) of {len(numbers)} numbers, not a multiple of 3"

@@ -89,6 +89,16 @@ def test_a_contour_between_the_centres_fills_nothing(write_rtstruct):
     assert (finding.code, finding.numbers) == ("contour_fills_nothing", {"roi": "a", "contours": 2})
 
 
+def test_contours_of_blanks_are_none(write_rtstruct):
+    def change(dataset):
+        for contour in dataset.ROIContourSequence[0].ContourSequence[:2]:
+            contour.ContourData = "  "
+
+    contours = [box(0, 1, 0, 1, 0), box(0, 1, 0, 1, 1), box(0, 1, 0, 1, 2)]
+    masks, _ = fill(write_rtstruct({(1, "a"): contours}, change=change))
+    assert masks["a"].sum(axis=(1, 2)).tolist() == [0, 0, 4, 0, 0]
+
+
 def test_points_and_open_contours_are_found_and_not_filled(write_rtstruct):
     points = [("POINT", [(0, 0, 100)]), ("OPEN_PLANAR", box(0, 5, 0, 5, 0)), ("CLOSEDPLANAR_XOR", box(0, 1, 0, 1, 0))]
     masks, codes = fill(write_rtstruct({(1, "iso"): points}))

@@ -191,7 +191,10 @@ def _compare_counts(mask: Mask, path: Path) -> None:
         return
     ds, frames = judged
     frames = frames.reshape(-1, ds.Rows, ds.Columns)
-    seen = {int(item.SegmentNumber): {} for item in ds.SegmentSequence}
+    try:
+        seen = {int(item.SegmentNumber): {} for item in ds.SegmentSequence}
+    except NotImplementedError:  # a VR that pydicom does not know
+        return
     for item, frame in zip(ds.PerFrameFunctionalGroupsSequence, frames, strict=False):
         groups = item if "SegmentIdentificationSequence" in item else ds.SharedFunctionalGroupsSequence[0]
         planes = seen[int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)]
