@@ -23,6 +23,7 @@ _PREFERRED = """
 WITH asked AS (SELECT * FROM series WHERE {asked})
 SELECT * FROM asked WHERE source <> 'tcia' OR SeriesInstanceUID NOT IN (
     SELECT SeriesInstanceUID FROM asked WHERE source = 'idc')
+ORDER BY source, key
 """
 """IDC's copy of a series where both have it: object by object, with checksums, and TCIA asks for it."""
 

@@ -222,9 +222,11 @@ class Inventory:
                 about = json.loads((file.schema_arrow.metadata or {})[_KEY])
                 if (about["format"], about["scan"], about["root"]) != (FORMAT, _scan_version(), str(root)):
                     return None
+                if not file.schema_arrow.equals(_SCHEMA):  # no checksum is over the names and types
+                    return None
                 rows = file.read(columns=_SCHEMA.names).to_pylist()
             found = cls(root, int(about["taken_ns"]))
-        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError):
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, OverflowError):
             return None  # cut or foreign: everything is read again
         for row in rows:
             found.add_run(Run(**(row | {"folder": str(root.joinpath(row["folder"]))})))
