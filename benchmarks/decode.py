@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from medimagenet import index_directory, read_series
 
-from . import rows
+from . import measure, rows
 from .datasets import datasets
 
 AREA = "decode"
@@ -108,6 +108,7 @@ def _rows(label: str, files: Sequence[Path], work: Path, rounds: int, goals: dic
     times: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
         for who, run in contenders.items():
+            measure.hold_memory()
             start = time.perf_counter()
             run()
             times[who].append(time.perf_counter() - start)
@@ -159,6 +160,7 @@ def _beside_other_environment(files: Sequence[Path], work: Path, peers: Path, ro
     voxels = read_series(files).array
     times: dict[str, list[float]] = defaultdict(list)
     for _ in range(RUNS * rounds):
+        measure.hold_memory()
         start = time.perf_counter()
         read_series(files)
         times[rows.OURS].append(time.perf_counter() - start)

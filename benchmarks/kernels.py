@@ -33,7 +33,7 @@ from medimagenet.kernels._jit import set_threads
 from medimagenet.kernels.labels import resample_labels
 from medimagenet.kernels.resample import resample
 
-from . import rows
+from . import measure, rows
 from .datasets import datasets
 from .kernels_intensity import COPY, KEPT, assert_close, check_intensities, floors, intensities, label_works, regions
 
@@ -122,6 +122,7 @@ def _rows(work: str, contenders: Contenders, rounds: int) -> list[dict[str, Any]
 
 
 def _seconds(run: Callable[[], Any]) -> float:
+    measure.hold_memory()
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
