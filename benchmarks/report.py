@@ -44,6 +44,9 @@ what to look at.
 Index and compile are whole programs: wall time from the start of the process to its end, files in the page cache.
 Memory is the largest sum over the process tree of proportional set sizes (shared pages count once), sampled every
 20 ms in a run of its own. Their first run has an empty cache folder: it compiles the kernels that later runs load.
+
+Before each call of decoding and kernels, memory is touched and released: a virtual machine that has given free memory
+back to its host would else charge getting it again to whoever comes next.
 """
 
 
