@@ -11,7 +11,9 @@ from .output import JsonFlag, plural, write_json, write_line, write_table, wrong
 
 def command(
     store: Annotated[str, typer.Argument(help="Store to load from, or its address.", metavar="Y.zarr")],
-    patch: Annotated[tuple[int, int, int], typer.Option("--patch", help="Voxels along x, y, z.")] = (96, 96, 96),
+    patch: Annotated[
+        tuple[int, int, int], typer.Option("--patch", metavar="X Y Z", help="Voxels along x, y, z, such as 96 96 64.")
+    ] = (96, 96, 96),
     batch: Annotated[int, typer.Option("--batch", min=1, help="Patches in a batch.")] = 2,
     workers: Annotated[int | None, typer.Option("--workers", min=0, help="Threads; one per core if not given.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="Only samples of this split.")] = None,
