@@ -46,7 +46,7 @@ SPACING = (0.9765625, 0.9765625, 3.0)
 """Of the CT, x, y, z, mm; it is resampled to 1 mm."""
 NEW_MEMORY = (
     "Results in new memory are at the mercy of the machine: where a virtual machine gets memory from its host slowly, "
-    "the same work takes up to five times as long in one run as in the next, ours and the peers' alike (NumPy's z-score "
+    "the same work takes up to five times as long in one run as in the next, ours and the peers' (NumPy's z-score "
     'most, it makes whole volumes in between). Rows "into memory that is there", percentiles, cubic and labels do not '
     "scatter so."
 )
