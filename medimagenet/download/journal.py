@@ -16,10 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .._disk import flush
 from .._version import __version__
 from ..errors import SourceError
 from .checksum import file_checksum, kind_of, same
-from .files import read_json, sync, write_json, write_whole
+from .files import read_json, write_json, write_whole
 from .layout import WORK_FOLDER
 
 MANIFEST = "DOWNLOADS.parquet"
@@ -243,4 +244,4 @@ def _move(moves: Sequence[Move]) -> None:
     for start, target in moves:
         start.replace(target)
     for folder in folders:
-        sync(folder)
+        flush(folder)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .._disk import flush
 from ..errors import StoreExistsError, StoreFormatError
 from .contents import hash_array, hash_sample
 from .files import failures_of
@@ -25,7 +26,7 @@ from .hdf5_files import SUFFIXES, first_file, is_hdf5_name, part_path
 from .hdf5_form import Hdf5Form
 from .hdf5_pack import Packing, size_of, split, write_file
 from .layout import FOREGROUND, FORMAT, KEY, PARTIAL, LabelKind, SampleData, StoreConfig, check_format
-from .table import build_table, sync, table_bytes
+from .table import build_table, table_bytes
 from .zarr_backend import StoreWriter, check_recipe, create_store
 from .zarr_form import ZarrForm
 
@@ -143,7 +144,7 @@ def _publish(path: Path, staging: StoreWriter) -> bool:
             (folder / name).replace(path.with_name(name))
     for name in done["stale"]:
         path.with_name(name).unlink(missing_ok=True)
-    sync(path.parent)
+    flush(path.parent)
     staging.discard()
     return True
 
@@ -266,9 +267,9 @@ class Hdf5Writer:
         stale = [] if self.packed is None else [path.name for path in self.packed.files() if path.name not in names]
         listed = folder / f".{_DONE}"
         listed.write_text(json.dumps({"files": names, "stale": stale}), encoding="utf-8")
-        sync(listed)
+        flush(listed)
         listed.replace(folder / _DONE)
-        sync(folder)
+        flush(folder)
 
     def _packed_form(self) -> Hdf5Form:
         if self.packed is None:

@@ -281,12 +281,11 @@ def size_in(head: bytes) -> int:
     return int.from_bytes(head[at : at + 8], "little")
 
 
-class _Padded(io.RawIOBase):
-    """A file that was cut, with zeros up to the size that it says it has."""
+class SizedStream(io.RawIOBase):
+    """A file for h5py of the size that it says it has, whatever there is of it."""
 
-    def __init__(self, path: Path) -> None:
-        self._size = _stored_size(path)
-        self._file = path.open("rb")
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._at = 0
 
     def readable(self) -> bool:
@@ -305,6 +304,14 @@ class _Padded(io.RawIOBase):
     def tell(self) -> int:
         """The present byte."""
         return self._at
+
+
+class _Padded(SizedStream):
+    """A file that was cut, with zeros up to the size that it says it has."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_stored_size(path))
+        self._file = path.open("rb")
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer from the present byte."""

@@ -6,9 +6,7 @@ fetched and kept as those of any shard (`remote_parts`), of which an array insid
 """
 
 import contextlib
-import io
 import json
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -24,7 +22,7 @@ from numpy.typing import NDArray
 from ..errors import StoreDamagedError, StoreError, StoreFormatError
 from .contents import Frame, Stored, hash_frames
 from .hdf5_files import first_names
-from .hdf5_form import HEAD_BYTES, SUPERBLOCK, Hdf5Form, reason_of, size_in
+from .hdf5_form import HEAD_BYTES, SUPERBLOCK, Hdf5Form, SizedStream, reason_of, size_in
 from .hdf5_layout import attributes_of
 from .layout import FOREGROUND, SAMPLES
 from .metadata import ArrayMetadata
@@ -86,34 +84,16 @@ class _Blocks:
         return b"".join(found[number] for number in numbers)[skip : skip + stop - start]
 
 
-class _Stream(io.RawIOBase):
+class _Stream(SizedStream):
     """A file as h5py reads it: with zeros up to the size that it says it has, where it was cut."""
 
     def __init__(self, blocks: _Blocks, name: str, size: int, what: str) -> None:
+        super().__init__(size)
         self._blocks = blocks
         self._name = name
-        self._size = size
         self._what = what
-        self._at = 0
         self.failure: StoreError | None = None
         """What happened in a call from HDF5, which does not pass it on."""
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move to a byte."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """The present byte."""
-        return self._at
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer from the present byte."""

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 import pyarrow.parquet as pq
 
+from .._disk import flush
 from ..errors import StoreDamagedError
 from .layout import TABLE
 
@@ -166,9 +167,9 @@ def write_table(folder: Path, table: pa.Table) -> None:
     partial = folder / f".{TABLE}.{os.getpid()}"
     try:
         pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
-        sync(partial)
+        flush(partial)
         partial.replace(folder / TABLE)
-        sync(folder)
+        flush(folder)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -218,12 +219,3 @@ def table_bytes(table: pa.Table) -> bytes:
     stream = io.BytesIO()
     pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
     return stream.getvalue()
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

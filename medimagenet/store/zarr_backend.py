@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from .._disk import flush_tree
+from .._disk import flush, flush_tree
 from .._lazy import LazyModule
 from ..errors import StoreExistsError
 from .files import failures_of, hash_files
@@ -45,7 +45,7 @@ from .layout import (
 )
 from .metadata import group_document, read_metadata, write_json
 from .statistics import statistics
-from .table import GIVEN, build_table, merge_tables, read_table, sync, write_table
+from .table import GIVEN, build_table, merge_tables, read_table, write_table
 
 if TYPE_CHECKING:
     from . import shards
@@ -121,7 +121,7 @@ def _create(path: Path, attributes: Mapping[str, Any]) -> None:
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    sync(path.parent)
+    flush(path.parent)
 
 
 def _beside(path: Path) -> str:
@@ -241,7 +241,7 @@ class StoreWriter:
         """
         table = merge_tables(read_table(self.path), build_table(rows))
         with failures_of(self.path, f"the table of {self.path}"):
-            sync(self.path / SAMPLES)  # the names of the samples before their rows
+            flush(self.path / SAMPLES)  # the names of the samples before their rows
             write_table(self.path, table)
 
     def remove(self, sample_id: str) -> None:
@@ -266,10 +266,10 @@ class StoreWriter:
             (partial / ATTRIBUTION).write_text(attribution_markdown, encoding="utf-8")
             write_json(partial / ROOT_METADATA, document)
             for name in (ATTRIBUTION, ROOT_METADATA):
-                sync(partial / name)
+                flush(partial / name)
                 (partial / name).replace(self.path / name)
             shutil.rmtree(partial)
-            sync(self.path)
+            flush(self.path)
         _unlock(self.path)
 
     def close(self) -> None:

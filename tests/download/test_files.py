@@ -5,14 +5,13 @@ import os
 
 import pytest
 
-from medimagenet.download.files import read_json, sync, write_json, write_whole
+from medimagenet.download.files import read_json, write_json, write_whole
 
 
 def test_what_is_written_is_read(tmp_path):
     write_json(tmp_path / "a.json", {"b": [1, "ä"], "a": None})
     assert read_json(tmp_path / "a.json") == {"a": None, "b": [1, "ä"]}
     assert (tmp_path / "a.json").read_text() == '{"a": null, "b": [1, "ä"]}'
-    sync(tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[1]", b"\xff"])
